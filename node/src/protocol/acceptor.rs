@@ -1,0 +1,151 @@
+//! The acceptor: what a replica has promised and accepted, on its disk and ahead of its disk. Both
+//! roles write through it, so the order of the records is decided here and nowhere else.
+
+use super::ballot::{Ballot, Index};
+use super::durable::{Durable, Record};
+use super::interface::{Output, StateMachine, Synced};
+use super::log::{Entries, Log};
+use super::message::Report;
+use std::collections::VecDeque;
+
+/// Invariant: `accepted_ballot <= promised`; `log.first() <= decided <= log.accepted()`;
+/// the marks in `unsynced` follow each other in the order of the writes.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Acceptor {
+    pub promised: Ballot,
+    pub accepted_ballot: Ballot,
+    pub decided: Index,
+    pub log: Log,
+    pub durable: Marks,
+    unsynced: VecDeque<(u64, Marks)>,
+    writes: u64,
+    decided_recorded: Index,
+}
+
+/// How far a log has come: what is true once everything written so far is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Marks {
+    pub promised: Ballot,
+    pub accepted_ballot: Ballot,
+    pub accepted: Index,
+}
+
+impl Acceptor {
+    /// Takes over durable state.
+    pub fn recover(durable: Durable) -> Acceptor {
+        let marks = Marks {
+            promised: durable.promised,
+            accepted_ballot: durable.accepted_ballot,
+            accepted: durable.log.accepted(),
+        };
+        Acceptor {
+            promised: durable.promised,
+            accepted_ballot: durable.accepted_ballot,
+            decided: durable.decided,
+            log: durable.log,
+            durable: marks,
+            unsynced: VecDeque::new(),
+            writes: 0,
+            decided_recorded: durable.decided,
+        }
+    }
+
+    /// Vows to follow `ballot`, which is above every earlier vow.
+    pub fn promise<M: StateMachine>(&mut self, ballot: Ballot, out: &mut Output<M>) {
+        assert!(ballot > self.promised, "a promise never goes back");
+        self.promised = ballot;
+        out.record(Record::Promise(ballot));
+    }
+
+    /// Appends under the accepted ballot, which is the promised one.
+    pub fn append<M: StateMachine>(&mut self, entries: Entries, out: &mut Output<M>) {
+        assert_eq!(self.accepted_ballot, self.promised, "entries need a synchronised log");
+        let (ballot, index) = (self.accepted_ballot, self.log.accepted());
+        out.record(Record::Append { ballot, index, entries: entries.clone() });
+        self.log.append(entries);
+    }
+
+    /// Replaces the log behind `from` and takes the promised ballot as the accepted one, in one
+    /// record. With `snapshot` the log before `from` is a snapshot that was just installed.
+    pub fn sync<M: StateMachine>(
+        &mut self,
+        from: Index,
+        entries: Entries,
+        snapshot: bool,
+        out: &mut Output<M>,
+    ) {
+        assert!(from >= self.decided, "chosen entries are never replaced");
+        let record =
+            Record::Sync { ballot: self.promised, from, entries: entries.clone(), snapshot };
+        out.record(record);
+        match snapshot {
+            true => self.log = Log::starting_at(from),
+            false => self.log.truncate(from),
+        }
+        self.accepted_ballot = self.promised;
+        self.log.append(entries);
+        if snapshot {
+            self.decided = from;
+        }
+    }
+
+    /// Learns that `index` entries are chosen; those beyond the log are learned with the log.
+    pub fn decide(&mut self, index: Index) {
+        self.decided = self.decided.max(index.min(self.log.accepted()));
+    }
+
+    /// Drops the log before `first`; a durable snapshot covers `snapshot` entries.
+    pub fn trim<M: StateMachine>(&mut self, snapshot: Index, first: Index, out: &mut Output<M>) {
+        assert!(first <= snapshot && snapshot <= self.decided, "a trim beyond the snapshot");
+        let first = first.max(self.log.first());
+        out.record(Record::Trim { snapshot, first });
+        self.log.trim(first);
+    }
+
+    /// Writes the decided index down if it moved; a recovery then has less to learn.
+    pub fn record_decided<M: StateMachine>(&mut self, out: &mut Output<M>) {
+        if self.decided > self.decided_recorded {
+            out.record(Record::Decided(self.decided));
+            self.decided_recorded = self.decided;
+        }
+    }
+
+    /// Gives the records of a step their number, and remembers what they make durable.
+    pub fn seal_write<M: StateMachine>(&mut self, out: &mut Output<M>) {
+        self.writes += 1;
+        out.seal_write(self.writes);
+        self.unsynced.push_back((self.writes, self.written()));
+    }
+
+    /// Learns that a write, and all before it, are durable.
+    pub fn synced(&mut self, synced: Synced) {
+        while let Some((_, marks)) = self.unsynced.pop_front_if(|(write, _)| *write <= synced.0) {
+            self.durable = marks;
+        }
+    }
+
+    /// Whether the whole log was accepted under the promised ballot.
+    pub fn is_synchronised(&self) -> bool {
+        self.accepted_ballot == self.promised
+    }
+
+    /// What is on disk, unless a write is under way that would change its meaning: then there is
+    /// nothing true and lasting to say until it is durable.
+    pub fn report(&self) -> Option<Report> {
+        let Marks { promised, accepted_ballot, accepted } = self.durable;
+        if promised != self.promised || accepted_ballot != self.accepted_ballot {
+            return None;
+        }
+        let (decided, first) = (self.decided.min(accepted), self.log.first().min(accepted));
+        Some(Report { promised, accepted_ballot, accepted, decided, first })
+    }
+
+    /// What will be durable when everything written is.
+    fn written(&self) -> Marks {
+        Marks {
+            promised: self.promised,
+            accepted_ballot: self.accepted_ballot,
+            accepted: self.log.accepted(),
+        }
+    }
+}
