@@ -123,6 +123,9 @@ pub fn is_vouched_for(disk: &Durable, message: &Message) -> bool {
         | Message::AcceptSync { ballot, .. }
         | Message::Accept { ballot, .. }
         | Message::Decide { ballot, .. } => disk.promise() >= *ballot,
+        Message::HeartbeatRequest { leading, .. } => {
+            leading.is_none_or(|leading| disk.promise() >= leading.ballot)
+        }
         Message::Nack { .. }
         | Message::Pull { .. }
         | Message::Pulled { .. }
@@ -130,7 +133,6 @@ pub fn is_vouched_for(disk: &Durable, message: &Message) -> bool {
         | Message::SnapshotPiece { .. }
         | Message::Confirm { .. }
         | Message::Confirmed { .. }
-        | Message::HeartbeatRequest { .. }
         | Message::HeartbeatReply { .. } => true,
     }
 }

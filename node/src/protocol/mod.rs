@@ -429,7 +429,7 @@ impl<M: StateMachine> Replica<M> {
             }
         }
         let leading = match &self.role {
-            Role::Leader(leader) => Some(leader.leading(&self.acceptor)),
+            Role::Leader(leader) => leader.leading(&self.acceptor),
             Role::Follower(_) | Role::Recover => None,
         };
         for (_, node) in self.config.peers() {

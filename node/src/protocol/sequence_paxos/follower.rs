@@ -67,8 +67,12 @@ impl<M: StateMachine> Follower<M> {
         // The leader cut at what we reported; a report from before a crash may promise too much.
         let same_log = acceptor.accepted_ballot == adopted_ballot && from <= accepted;
         let agrees = from <= acceptor.decided || same_log || acceptor.is_synchronised();
-        if !agrees || end < acceptor.decided {
+        if !agrees {
             return self.owe(Owed::Hello);
+        }
+        if end < acceptor.decided {
+            // No leader lacks what was decided before it; there is no answer to such an offer.
+            return;
         }
         let from = if acceptor.is_synchronised() { accepted } else { from.max(acceptor.decided) };
         let (source, accepted_ballot) = (ballot.node, ballot);

@@ -373,13 +373,14 @@ impl<M: StateMachine> Leader<M> {
             || config.peers().any(outstanding)
     }
 
-    /// What a heartbeat tells the followers.
-    pub fn leading(&self, acceptor: &Acceptor) -> Leading {
+    /// What a heartbeat tells the followers; nothing while our own promise is not durable.
+    pub fn leading(&self, acceptor: &Acceptor) -> Option<Leading> {
         let accepted = match self.phase {
             Phase::Prepare(_) => Index::ZERO,
             Phase::Accept(_) => acceptor.log.accepted(),
         };
-        Leading { ballot: self.ballot, accepted, decided: acceptor.decided.min(accepted) }
+        let decided = acceptor.decided.min(accepted);
+        self.may_ask().then_some(Leading { ballot: self.ballot, accepted, decided })
     }
 
     /// Who asked for the entry at `index`, which is being applied.

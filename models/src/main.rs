@@ -1,0 +1,144 @@
+//! Drives the protocol core of Quorate where everything can be made to go wrong: `simulate` runs
+//! whole clusters in virtual time, drawn from seeds.
+
+mod campaign;
+mod report;
+mod simulation;
+
+use campaign::campaign;
+use clap::{Args, Parser, Subcommand};
+use simulation::{Scenario, Tally};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Drives the protocol core of Quorate through simulated networks, disks and time.
+#[derive(Parser)]
+#[command(version, after_help = "Exit codes: 0 clean, 1 a violation was found, 254 bad arguments.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run seeded clusters in virtual time: faults, then a calm in which all must be well.
+    Simulate(Simulate),
+}
+
+#[derive(Args)]
+struct Simulate {
+    /// How many seeds to run [default: 1000, or 1 with --seed].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// The first seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Measure a partial partition instead of drawing faults.
+    #[arg(long)]
+    scenario: Option<Scenario>,
+    /// Threads [default: one a core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Print the trace hash of every seed, to compare builds or machines.
+    #[arg(long, conflicts_with = "scenario")]
+    hashes: bool,
+}
+
+/// Recovery from a partial partition must not take longer, in election timeouts.
+const RECOVERY_TIMEOUTS_MAX: f64 = 4.0;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 254 } else { 0 });
+        }
+    };
+    // A failed assertion is caught and reported with its seed; the default message is only noise.
+    std::panic::set_hook(Box::new(|_| {}));
+    let Command::Simulate(simulate) = cli.command;
+    let clean = match simulate.scenario {
+        None => simulate.storms(),
+        Some(scenario) => simulate.partitions(scenario),
+    };
+    ExitCode::from(if clean { 0 } else { 1 })
+}
+
+impl Simulate {
+    fn seeds(&self) -> (u64, u64) {
+        let count = self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 1000 });
+        let first = self.seed.unwrap_or(0);
+        (first, count.min(u64::MAX - first))
+    }
+
+    fn jobs(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.map_or_else(cores, usize::from)
+    }
+
+    /// Seeds that draw all they do. Returns whether all were clean.
+    fn storms(&self) -> bool {
+        let (first, count) = self.seeds();
+        println!("seeds {first} to {}", first + (count - 1));
+        let (begun, mut tally) = (Instant::now(), Tally::default());
+        let mut hashes = BTreeMap::new();
+        let run = |seed| simulation::run(seed, false);
+        let result = campaign((first, count), self.jobs(), run, |seed, passed| {
+            tally.add(&passed.tally);
+            if self.hashes {
+                hashes.insert(seed, passed.trace_hash);
+            }
+        });
+        for (seed, hash) in &hashes {
+            println!("{seed} {hash:016x}");
+        }
+        if let Err((seed, failed)) = result {
+            // The same seed takes the same steps; this time they are written down.
+            let traced = simulation::run(seed, true).err().unwrap_or(failed);
+            report::failure(&traced, "");
+            return false;
+        }
+        report::table(&tally, begun.elapsed(), self.jobs());
+        println!("clean: {count} seeds, no violation");
+        true
+    }
+
+    /// A partial partition, measured. Returns whether all recovered in time, undisturbed.
+    fn partitions(&self, scenario: Scenario) -> bool {
+        let (first, count) = self.seeds();
+        println!("seeds {first} to {}", first + (count - 1));
+        let (begun, mut tally) = (Instant::now(), Tally::default());
+        let (mut recoveries, mut changes) = (BTreeMap::new(), BTreeMap::new());
+        let run = |seed| scenario.run(seed, false);
+        let result = campaign((first, count), self.jobs(), run, |seed, measured| {
+            tally.add(&measured.tally);
+            recoveries.insert(seed, measured.recovery_timeouts);
+            changes.insert(seed, measured.leader_changes);
+        });
+        let name = clap::ValueEnum::to_possible_value(&scenario).expect("no value is hidden");
+        let arguments = format!(" --scenario {}", name.get_name());
+        if let Err((seed, failed)) = result {
+            let traced = scenario.run(seed, true).err().unwrap_or(failed);
+            report::failure(&traced, &arguments);
+            return false;
+        }
+        report::summary(&tally, begun.elapsed(), self.jobs());
+        let all: Vec<f64> = recoveries.values().copied().collect();
+        report::distribution(&all, &changes.values().copied().collect::<Vec<_>>());
+        let changes_max = if scenario == Scenario::Chained { 0 } else { u64::MAX };
+        let good = |seed: &&u64| {
+            recoveries[*seed] <= RECOVERY_TIMEOUTS_MAX && changes[*seed] <= changes_max
+        };
+        let passed = recoveries.keys().filter(good).count() as u64;
+        let stable = if changes_max == 0 { " and without a leader change" } else { "" };
+        println!(
+            "recovered within {RECOVERY_TIMEOUTS_MAX} election timeouts{stable}: {passed} of {count}"
+        );
+        if let Some(seed) = recoveries.keys().find(|seed| !good(seed)) {
+            println!("replay: cargo run --release -p models -- simulate{arguments} --seed {seed}");
+        }
+        passed == count
+    }
+}

@@ -1,0 +1,252 @@
+//! Simulated clients. Each is sequential, has a session, retries at any node until it has an answer
+//! or no patience, and writes down what it saw.
+
+use super::plan::Plan;
+use checker::linearizability::{Action, Operation, Seen};
+use fastrand::Rng;
+use node::kv::{self, Command, Reply};
+use node::protocol::Outcome;
+use node::session::SessionId;
+
+/// One client, as one process after the other: a process that never got its answer retires.
+pub struct Client {
+    /// Names the process in the history.
+    process: u64,
+    session: SessionId,
+    number: u64,
+    /// What it waits for.
+    pending: Option<Pending>,
+    /// Where it asks next.
+    target: usize,
+    /// Operations begun since the storm ended, and whether any more are to come.
+    last: Option<bool>,
+}
+
+struct Pending {
+    /// Distinguishes this operation from all others of this client.
+    id: u64,
+    attempts: u32,
+    kind: Kind,
+    entry: Vec<u8>,
+    invoked: u64,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Open,
+    On(u8, Action<u64>),
+}
+
+/// What a client wants done.
+pub enum Step {
+    /// Send this to the node at `target`; ask again if nothing comes.
+    Ask {
+        /// Position of the node.
+        target: usize,
+        /// Which operation.
+        id: u64,
+        /// Which attempt, for the timeout.
+        attempt: u32,
+        /// Whether it is a read.
+        read: bool,
+        /// An entry or a query.
+        body: Vec<u8>,
+    },
+    /// Pause, then begin the next operation.
+    Rest,
+    /// Ask again soon: the node sent us away.
+    Again,
+    /// Nothing to do, now or ever.
+    Idle,
+}
+
+/// Numbers that no two operations of a run share.
+#[derive(Default)]
+pub struct Counter(u64);
+
+impl Counter {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// What the client wrote down: an operation on a key.
+pub type Note = (u8, Operation<u64>);
+
+impl Client {
+    /// A client that has done nothing yet.
+    pub fn new(process: u64) -> Client {
+        let session = SessionId::NONE;
+        Client { process, session, number: 0, pending: None, target: 0, last: None }
+    }
+
+    /// The storm is over: finish what is under way, do one more operation, then stop.
+    pub fn finish(&mut self) {
+        self.last = Some(false);
+    }
+
+    /// Whether it has stopped, with every answer it waited for.
+    pub fn is_done(&self) -> bool {
+        self.last == Some(true) && self.pending.is_none()
+    }
+
+    /// Begins an operation.
+    pub fn begin(&mut self, plan: &Plan, now: u64, ids: &mut Counter, random: &mut Rng) -> Step {
+        if self.pending.is_some() || self.is_done() {
+            return Step::Idle;
+        }
+        let (id, value) = (ids.next(), ids.next());
+        let (kind, entry) = match self.session {
+            SessionId::NONE => (Kind::Open, encode(&Command::OPEN)),
+            session => {
+                self.last = self.last.map(|_| true);
+                let key = random.u8(0..plan.keys);
+                let action = draw(value, random);
+                (Kind::On(key, action.clone()), self.encode(session, key, &action))
+            }
+        };
+        self.pending = Some(Pending { id, attempts: 0, kind, entry, invoked: now });
+        self.ask(plan, None, random)
+    }
+
+    /// Asks, for the first time or again. `hint`: the position of the node to ask.
+    pub fn ask(&mut self, plan: &Plan, hint: Option<usize>, random: &mut Rng) -> Step {
+        let Some(pending) = &mut self.pending else { return Step::Idle };
+        if pending.attempts > 0 {
+            self.target = hint.unwrap_or_else(|| random.usize(0..plan.nodes));
+        }
+        pending.attempts += 1;
+        Step::Ask {
+            target: self.target,
+            id: pending.id,
+            attempt: pending.attempts,
+            read: matches!(pending.kind, Kind::On(_, Action::Read(_))),
+            body: pending.entry.clone(),
+        }
+    }
+
+    /// Nothing came for a while. Asks elsewhere, or gives up for good.
+    pub fn timed_out(
+        &mut self,
+        plan: &Plan,
+        attempt: (u64, u32),
+        ids: &mut Counter,
+        random: &mut Rng,
+    ) -> (Step, Option<Note>) {
+        let current = |pending: &&mut Pending| (pending.id, pending.attempts) == attempt;
+        let Some(pending) = self.pending.as_mut().filter(current) else {
+            return (Step::Idle, None);
+        };
+        if pending.attempts < plan.attempts_max || self.last.is_some() {
+            return (self.ask(plan, None, random), None);
+        }
+        (Step::Rest, self.retire(ids))
+    }
+
+    /// An answer came, perhaps an old one.
+    pub fn answered(
+        &mut self,
+        (id, outcome): (u64, Outcome<Reply>),
+        now: u64,
+        ids: &mut Counter,
+    ) -> Result<(Step, Option<Note>), String> {
+        let Some(pending) = self.pending.as_ref().filter(|pending| pending.id == id) else {
+            return Ok((Step::Idle, None));
+        };
+        let reply = match outcome {
+            Outcome::Reply(reply) => reply,
+            Outcome::Redirect(_) | Outcome::Busy => return Ok((Step::Again, None)),
+        };
+        if reply == Reply::Expired {
+            return Ok((Step::Rest, self.retire(ids)));
+        }
+        let action = match (&pending.kind, reply) {
+            (Kind::Open, Reply::Opened(session)) => {
+                (self.session, self.number, self.pending) = (session, 0, None);
+                return Ok((Step::Rest, None));
+            }
+            (Kind::On(_, Action::Read(_)), Reply::Found(value)) => {
+                Action::Read(Some(decode(&value)?))
+            }
+            (Kind::On(_, Action::Read(_)), Reply::NotFound) => Action::Read(None),
+            (Kind::On(_, Action::Write(value)), Reply::Put) => Action::Write(*value),
+            (Kind::On(_, Action::Delete), Reply::Deleted) => Action::Delete,
+            (Kind::On(_, Action::Cas { old, new, .. }), reply) => {
+                let seen = match reply {
+                    Reply::Swapped(value) if decode(&value)? == *new => Seen::Matched,
+                    Reply::Mismatch(value) => Seen::Mismatch(decode(&value)?),
+                    Reply::NotFound => Seen::Missing,
+                    reply => return Err(format!("a swap was answered with {reply}")),
+                };
+                Action::Cas { old: *old, new: *new, seen }
+            }
+            (_, reply) => return Err(format!("an operation was answered with {reply}")),
+        };
+        let Some(Pending { kind: Kind::On(key, _), invoked, .. }) = self.pending.take() else {
+            unreachable!("matched above");
+        };
+        let operation = Operation { process: self.process, invoked, completed: Some(now), action };
+        Ok((Step::Rest, Some((key, operation))))
+    }
+
+    /// Gives up: a new process with a new session takes this one's place.
+    fn retire(&mut self, ids: &mut Counter) -> Option<Note> {
+        let Pending { kind, invoked, .. } = self.pending.take()?;
+        let process = std::mem::replace(&mut self.process, ids.next());
+        self.session = SessionId::NONE;
+        match kind {
+            Kind::Open | Kind::On(_, Action::Read(_)) => None,
+            Kind::On(key, action) => {
+                Some((key, Operation { process, invoked, completed: None, action }))
+            }
+        }
+    }
+
+    fn encode(&mut self, session: SessionId, key: u8, action: &Action<u64>) -> Vec<u8> {
+        let key = [b'k', b'0' + key];
+        let bytes = |value: &u64| value.to_string().into_bytes();
+        let (old, new) = match action {
+            Action::Read(_) => return key.to_vec(),
+            Action::Write(value) => (None, bytes(value)),
+            Action::Delete => (None, Vec::new()),
+            Action::Cas { old, new, .. } => (old.as_ref().map(bytes), bytes(new)),
+        };
+        let operation = match action {
+            Action::Write(_) => kv::Operation::Put { key: &key, value: &new },
+            Action::Delete => kv::Operation::Delete { key: &key },
+            _ => kv::Operation::Cas { key: &key, old: old.as_deref(), new: &new },
+        };
+        let acknowledged = self.number;
+        self.number += 1;
+        encode(&Command { session, number: self.number, acknowledged, operation })
+    }
+}
+
+/// An operation; values written are never repeated, and swaps expect a recent value now and then.
+fn draw(value: u64, random: &mut Rng) -> Action<u64> {
+    match random.u8(0..10) {
+        0..4 => Action::Read(None),
+        4..7 => Action::Write(value),
+        7 => Action::Delete,
+        _ => {
+            let recent = value.saturating_sub(2 * random.u64(1..=4));
+            let old = (random.u8(0..3) > 0).then_some(recent);
+            Action::Cas { old, new: value, seen: Seen::Unknown }
+        }
+    }
+}
+
+fn encode(command: &Command<'_>) -> Vec<u8> {
+    let mut entry = Vec::new();
+    command.encode(&mut entry);
+    entry
+}
+
+fn decode(value: &[u8]) -> Result<u64, String> {
+    let text = std::str::from_utf8(value).ok();
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        format!("a client read {:?}, which nobody wrote", value.escape_ascii().to_string())
+    })
+}

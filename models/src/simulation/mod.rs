@@ -1,0 +1,67 @@
+//! The simulator: whole clusters in virtual time, each run drawn from a seed and repeatable to the
+//! last step. Reading order: `plan.rs` says what a seed draws, `world.rs` runs it, `network.rs`,
+//! `disk.rs`, `client.rs` and `nemesis.rs` are what it is made of, `oracle.rs` judges.
+
+mod client;
+mod disk;
+mod hash;
+mod nemesis;
+mod network;
+mod oracle;
+mod partial;
+mod plan;
+mod queue;
+mod tally;
+mod world;
+
+pub use partial::Scenario;
+pub use plan::{Fault, Plan};
+pub use tally::Tally;
+pub use world::World;
+
+use fastrand::Rng;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A run that went well.
+pub struct Passed {
+    /// What it did.
+    pub tally: Tally,
+    /// The same for the same seed, in every build.
+    pub trace_hash: u64,
+}
+
+/// A run that found a violation.
+pub struct Failed {
+    /// Its seed.
+    pub seed: u64,
+    /// What went wrong.
+    pub violation: String,
+    /// Its last steps, when they were asked for.
+    pub trace: Vec<String>,
+}
+
+impl Failed {
+    fn of(seed: u64, violation: String, world: World) -> Failed {
+        Failed { seed, violation, trace: world.trace().cloned().collect() }
+    }
+}
+
+/// Runs one seed. `traced`: a failure comes with its last steps.
+pub fn run(seed: u64, traced: bool) -> Result<Passed, Failed> {
+    let mut random = Rng::with_seed(seed);
+    let plan = Plan::draw(&mut random);
+    let mut world = World::new(plan, random, traced);
+    match guarded(|| world.run()) {
+        Ok(tally) => Ok(Passed { tally, trace_hash: world.trace_hash() }),
+        Err(violation) => Err(Failed::of(seed, violation, world)),
+    }
+}
+
+/// An assertion that fails in the core is a finding like any other.
+fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(format!("an assertion failed: {text}"))
+    })
+}

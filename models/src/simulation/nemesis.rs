@@ -1,0 +1,141 @@
+//! The nemesis: draws faults, injects them, ends them.
+
+use super::network::Active;
+use super::oracle::Violation;
+use super::plan::Fault;
+use super::world::{Event, World};
+
+impl World {
+    /// Injects one fault, and plans its end and the next.
+    pub(super) fn strike(&mut self) -> Result<(), Violation> {
+        let next = self.random.u64(self.plan.fault_every_us.clone());
+        self.queue.after(next, Event::Strike);
+        let total: u32 = self.plan.faults.iter().map(|(_, weight)| weight).sum();
+        if total == 0 {
+            return Ok(());
+        }
+        let mut ticket = self.random.u32(0..total);
+        let drawn = self.plan.faults.iter().find(|(_, weight)| {
+            let hit = ticket < *weight;
+            ticket = ticket.saturating_sub(*weight);
+            hit
+        });
+        let fault = drawn.expect("the ticket is below the sum").0;
+        let for_us = self.random.u64(self.plan.fault_for_us.clone());
+        self.inject(fault, for_us)
+    }
+
+    fn inject(&mut self, fault: Fault, for_us: u64) -> Result<(), Violation> {
+        let nodes = self.plan.nodes;
+        let victim = self.random.usize(0..nodes);
+        self.tally.injected(fault);
+        self.note(|| format!("nemesis: {} for {for_us} us, n{}", fault.name(), victim + 1));
+        match fault {
+            Fault::Crash => self.kill(&[victim], fault, for_us),
+            Fault::CrashAll => self.kill(&(0..nodes).collect::<Vec<_>>(), fault, for_us),
+            Fault::CrashLeader => {
+                let leader = self.leader();
+                self.kill(leader.as_slice(), fault, for_us)
+            }
+            Fault::Wipe | Fault::FlipBit => self.damage(victim, fault, for_us),
+            Fault::Pause => {
+                self.nodes[victim].paused_until_us = self.queue.now_us() + for_us;
+                self.nodes[victim].pause_noticed = false;
+                Ok(())
+            }
+            Fault::Ambush => {
+                self.nodes[victim].ambush_us = Some(for_us);
+                Ok(())
+            }
+            Fault::SlowDisk => {
+                self.nodes[victim].slow_disk_until_us = self.queue.now_us() + for_us;
+                Ok(())
+            }
+            Fault::Clock => {
+                self.nodes[victim].clock_percent = self.random.u64(self.plan.clock_percent.clone());
+                self.tally.effective(fault);
+                Ok(())
+            }
+            Fault::Loss => self.disturb(fault, Vec::new(), (300, 0), for_us),
+            Fault::Delay => self.disturb(fault, Vec::new(), (0, 50_000), for_us),
+            Fault::Isolate | Fault::Halves | Fault::OneWay | Fault::Chain | Fault::Hub => {
+                let cuts = self.shape(fault);
+                self.disturb(fault, cuts, (0, 0), for_us)
+            }
+        }
+    }
+
+    /// The ordered pairs that a partition cuts. Positions are shuffled first.
+    fn shape(&mut self, fault: Fault) -> Vec<(usize, usize)> {
+        let mut order: Vec<usize> = (0..self.plan.nodes).collect();
+        self.random.shuffle(&mut order);
+        let half = self.random.usize(0..=order.len() / 2);
+        let random = &mut self.random;
+        let mut cut = |a: usize, b: usize| match fault {
+            Fault::Isolate => a == 0 || b == 0,
+            Fault::Halves => (a < half) != (b < half),
+            Fault::OneWay => random.u8(0..4) == 0,
+            Fault::Chain => a.abs_diff(b) > 1,
+            Fault::Hub => a != 0 && b != 0,
+            _ => false,
+        };
+        let mut cuts = Vec::new();
+        for a in 0..order.len() {
+            for b in 0..order.len() {
+                if a != b && cut(a, b) {
+                    cuts.push((order[a], order[b]));
+                }
+            }
+        }
+        cuts
+    }
+
+    fn disturb(
+        &mut self,
+        fault: Fault,
+        cuts: Vec<(usize, usize)>,
+        (loss, delay_us): (u64, u64),
+        for_us: u64,
+    ) -> Result<(), Violation> {
+        let id = self.ids.next();
+        self.links.active.push(Active { id, fault, cuts, loss, delay_us, effective: false });
+        self.queue.after(for_us, Event::End(id));
+        Ok(())
+    }
+
+    fn kill(&mut self, victims: &[usize], fault: Fault, for_us: u64) -> Result<(), Violation> {
+        let mut touched = false;
+        for &victim in victims {
+            if self.nodes[victim].replica.is_some() {
+                touched = true;
+                self.crash(victim)?;
+                let spread = self.random.u64(0..5_000);
+                self.queue.after(for_us + spread, Event::Restart(victim));
+            }
+        }
+        if touched {
+            self.tally.effective(fault);
+        }
+        Ok(())
+    }
+
+    /// Kills a node and spoils its disk, while enough others remain to go on for ever.
+    fn damage(&mut self, victim: usize, fault: Fault, for_us: u64) -> Result<(), Violation> {
+        let damaged = self.nodes.iter().filter(|node| node.disk.damaged).count();
+        let spare = self.plan.nodes - self.plan.limits.members.quorum();
+        if damaged >= spare || self.nodes[victim].replica.is_none() {
+            return Ok(());
+        }
+        self.crash(victim)?;
+        let node = &mut self.nodes[victim];
+        match fault {
+            Fault::Wipe => node.disk.wipe(),
+            _ => _ = node.disk.flip_bit(&mut self.random),
+        }
+        if node.disk.damaged {
+            self.tally.effective(fault);
+        }
+        self.queue.after(for_us, Event::Restart(victim));
+        Ok(())
+    }
+}
