@@ -105,12 +105,13 @@ impl StateMachine for Store {
         image.extend_from_slice(&self.digest().to_le_bytes());
     }
 
-    fn decode(image: &[u8]) -> Result<Store, Malformed> {
+    fn decode(image: &[u8], index: Index) -> Result<Store, Malformed> {
         let mut from = Reader(image);
         if from.u8()? != IMAGE_VERSION {
             return Err(Malformed);
         }
-        let store = Store { map: Map::decode(&mut from)?, sessions: Sessions::decode(&mut from)? };
+        let (map, sessions) = (Map::decode(&mut from)?, Sessions::decode(&mut from, index)?);
+        let store = Store { map, sessions };
         if from.u64()? != store.digest() {
             return Err(Malformed);
         }
@@ -184,6 +185,9 @@ mod tests {
     use super::*;
     use crate::bytes::random::Random;
     use crate::session::SessionId;
+
+    /// Later than every entry in these tests.
+    const LATE: Index = Index(1 << 20);
 
     /// A store with an open session, and the index and number of what comes next.
     struct Client {
@@ -322,7 +326,16 @@ mod tests {
     fn limits_are_part_of_the_state() {
         let small = Store::with_limits(Limits { sessions_max: 3, results_max: 4 });
         assert_ne!(small.digest(), Store::default().digest());
-        assert_eq!(Store::decode(&image(&small)).unwrap(), small);
+        assert_eq!(Store::decode(&image(&small), LATE).unwrap(), small);
+    }
+
+    #[test]
+    fn an_image_is_of_a_state_before_its_index() {
+        let mut client = Client::new();
+        client.put("a", "1");
+        let image = image(&client.store);
+        assert!(Store::decode(&image, Index(2)).is_ok());
+        assert!(Store::decode(&image, Index(1)).is_err(), "entry 1 is in it already");
     }
 
     #[test]
@@ -331,7 +344,7 @@ mod tests {
         for commands in 0..300 {
             let store = random_store(&mut random, commands);
             // Decoding recomputes the digest, so this also checks that it was kept correctly.
-            let read = Store::decode(&image(&store)).unwrap();
+            let read = Store::decode(&image(&store), LATE).unwrap();
             assert_eq!(read, store);
             assert_eq!(image(&read), image(&store));
         }
@@ -343,9 +356,9 @@ mod tests {
         let image = image(&random_store(&mut random, 300));
         for _ in 0..5_000 {
             let damaged = random.damaged(&image);
-            assert!(Store::decode(&damaged).is_err());
+            assert!(Store::decode(&damaged, LATE).is_err());
         }
-        assert!(Store::decode(&[image, vec![0]].concat()).is_err());
+        assert!(Store::decode(&[image, vec![0]].concat(), LATE).is_err());
     }
 
     #[test]
@@ -354,10 +367,10 @@ mod tests {
         client.put("a", "1");
         client.put("b", "2");
         let mut image = image(&client.store);
-        assert!(Store::decode(&image).is_ok());
+        assert!(Store::decode(&image, LATE).is_ok());
         // Behind version and count stand two pairs of ten bytes.
         image[9..29].rotate_left(10);
-        assert!(Store::decode(&image).is_err());
+        assert!(Store::decode(&image, LATE).is_err());
     }
 
     #[test]
@@ -368,7 +381,7 @@ mod tests {
             let mut bytes = random.bytes(80);
             store.apply(Index(index), &bytes);
             bytes.splice(0..0, [IMAGE_VERSION, random.below(3) as u8, 0, 0, 0, 0, 0, 0, 0]);
-            assert!(Store::decode(&bytes).is_err());
+            assert!(Store::decode(&bytes, LATE).is_err());
         }
     }
 }

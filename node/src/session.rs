@@ -141,7 +141,7 @@ impl Sessions {
     }
 
     /// Reads back what `encode` writes. Whatever breaks an invariant of the table is malformed.
-    pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Sessions, Malformed> {
+    pub(crate) fn decode(from: &mut Reader<'_>, index: Index) -> Result<Sessions, Malformed> {
         let limits = Limits { sessions_max: from.u32()?, results_max: from.u32()? };
         ensure(limits.sessions_max > 0 && limits.results_max > 0)?;
         let mut sessions = Sessions::new(limits);
@@ -150,6 +150,8 @@ impl Sessions {
             let id = SessionId(from.u64()?);
             let session = Session::decode(from, limits)?;
             ensure(id > latest && session.last_used.0 >= id.0 - 1)?;
+            // Used by an entry that the image covers, or the next entry would be applied twice.
+            ensure(session.last_used < index)?;
             ensure(!sessions.by_use.contains_key(&session.last_used))?;
             sessions.insert(id, session);
             latest = id;

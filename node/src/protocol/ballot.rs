@@ -21,7 +21,7 @@ impl Index {
 
     /// The position `entries` further on.
     pub fn plus(self, entries: usize) -> Index {
-        Index(self.0 + entries as u64)
+        Index(self.0.saturating_add(entries as u64))
     }
 
     /// How many entries lie in `earlier..self`; zero when `earlier` is the later one.

@@ -164,6 +164,7 @@ impl Durable {
     fn append(&mut self, b: Ballot, index: Index, entries: &Entries) -> Result<(), Contradiction> {
         ensure(b == self.accepted_ballot && b == self.promised, Contradiction::NotAccepted(b))?;
         ensure(index == self.log.accepted(), Contradiction::NotAdjoining(index))?;
+        ensure(index.0 <= INDEX_MAX, Contradiction::NotAdjoining(index))?;
         self.log.append(entries.clone());
         Ok(())
     }
@@ -176,6 +177,7 @@ impl Durable {
         snapshot: bool,
     ) -> Result<(), Contradiction> {
         ensure(ballot == self.promised, Contradiction::NotAccepted(ballot))?;
+        ensure(from.0 <= INDEX_MAX, Contradiction::NotAdjoining(from))?;
         if snapshot {
             ensure(from > self.decided, Contradiction::NotAdjoining(from))?;
             self.log = Log::starting_at(from);
@@ -209,6 +211,9 @@ impl Durable {
         Ok(())
     }
 }
+
+/// No log gets as long; a record that says so was never written by us, and would overflow counts.
+const INDEX_MAX: u64 = 1 << 63;
 
 fn ensure(holds: bool, otherwise: Contradiction) -> Result<(), Contradiction> {
     if holds { Ok(()) } else { Err(otherwise) }

@@ -39,7 +39,7 @@ impl Detector {
         let pause = now.saturating_sub(self.heard);
         self.heard = now;
         self.pause_ticks = pause.max(self.pause_ticks - self.pause_ticks.div_ceil(8)).max(1);
-        self.steady += 1;
+        self.steady = self.steady.saturating_add(1);
         let needed = (self.pause_ticks + 2).max(DELAY_TICKS_MIN);
         if self.steady >= STEADY_REPLIES && self.delay_ticks > needed {
             self.delay_ticks -= 1;

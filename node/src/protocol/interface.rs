@@ -22,8 +22,9 @@ pub trait StateMachine: Clone + Eq + Hash + fmt::Debug + Default {
     fn digest(&self) -> u64;
     /// Appends the whole state to `image`; equal states give equal bytes.
     fn encode(&self, image: &mut Vec<u8>);
-    /// Reads what `encode` wrote. Any bytes are either the image of a state or malformed.
-    fn decode(image: &[u8]) -> Result<Self, Malformed>;
+    /// Reads what `encode` wrote after `index` entries. Any bytes are either the image of such a
+    /// state, to which the entry at `index` can be applied next, or malformed.
+    fn decode(image: &[u8], index: Index) -> Result<Self, Malformed>;
 }
 
 /// Bytes that nobody who follows the format can have written.

@@ -115,10 +115,14 @@ impl<M: StateMachine> Replica<M> {
     ) -> Result<Replica<M>, Contradiction> {
         durable.belongs_to(config.group, config.node)?;
         let index = durable.snapshot;
+        // An image that nothing on the disk refers to may be of any state.
+        let image = image.filter(|_| index > Index::ZERO);
         let machine = match &image {
             None if index > Index::ZERO => return Err(Contradiction::SnapshotMissing(index)),
             None => initial,
-            Some(image) => M::decode(image).map_err(|_| Contradiction::SnapshotMalformed(index))?,
+            Some(image) => {
+                M::decode(image, index).map_err(|_| Contradiction::SnapshotMalformed(index))?
+            }
         };
         Ok(Replica::start(config, durable, machine, image, out))
     }
@@ -404,7 +408,7 @@ impl<M: StateMachine> Replica<M> {
             self.acceptor.trim(index, Index(keep), out);
         }
         if let Some((adoption, config)) = self.adoption() {
-            adoption.saved(config, index, image, out);
+            adoption.saved(config, index, out);
         }
     }
 
@@ -592,10 +596,10 @@ impl<M: StateMachine> Replica<M> {
     fn install(&mut self, adopted: Adopted<M>, out: &mut Output<M>) {
         let Adopted { from, entries, snapshot } = adopted;
         self.acceptor.sync(from, entries, snapshot.is_some(), out);
-        if let Some((machine, image)) = snapshot {
-            self.machine = machine;
+        if let Some(image) = snapshot {
+            self.machine = image.machine;
             self.applied = from;
-            self.snapshots.replace(from, image, self.election.round().number);
+            self.snapshots.replace(from, image.bytes, self.election.round().number);
         }
         if let Role::Leader(leader) = &mut self.role {
             leader.become_accepting(&self.config, &self.acceptor, out);

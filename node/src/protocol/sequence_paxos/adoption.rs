@@ -3,7 +3,7 @@
 //! much is under way. Everything is staged beside the log, and installed in one record at the end.
 
 use super::super::ballot::{Ballot, Index, NodeId};
-use super::super::compaction::{PIECES_PER_PULL, digest};
+use super::super::compaction::{self, PIECES_PER_PULL};
 use super::super::interface::{Config, Content, Output, Save, StateMachine};
 use super::super::log::{Batch, Entries};
 use super::super::message::Message;
@@ -37,9 +37,17 @@ enum Bridge<M> {
     /// Pulling a snapshot.
     Fetching(Fetch),
     /// It is being made durable.
-    Saving { index: Index },
-    /// It is durable, and this is its state.
-    Saved { machine: M, image: Arc<[u8]> },
+    Saving(Image<M>),
+    /// It is durable.
+    Saved(Image<M>),
+}
+
+/// A whole snapshot: its bytes, and the state they stand for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(in super::super) struct Image<M> {
+    index: Index,
+    pub machine: M,
+    pub bytes: Arc<[u8]>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -64,7 +72,7 @@ pub(in super::super) struct Adopted<M> {
     pub from: Index,
     pub entries: Entries,
     /// The snapshot that precedes the entries, ending at `from`.
-    pub snapshot: Option<(M, Arc<[u8]>)>,
+    pub snapshot: Option<Image<M>>,
 }
 
 /// The offer of a log: who has it and which part of it is wanted.
@@ -154,13 +162,13 @@ impl<M: StateMachine> Adoption<M> {
     fn pull(&self, config: &Config, out: &mut Output<M>) {
         let Adoption { ballot, accepted_ballot, staged_end: from, end, .. } = *self;
         match &self.bridge {
-            Bridge::Saving { .. } => {}
+            Bridge::Saving(_) => {}
             Bridge::Fetching(fetch) => {
                 let (index, offset) = (fetch.image.map(|image| image.0), fetch.bytes.len() as u64);
                 out.send(config, fetch.holder, Message::SnapshotPull { index, offset });
             }
-            Bridge::NotNeeded | Bridge::Saved { .. } if from == end => {}
-            Bridge::NotNeeded | Bridge::Saved { .. } => {
+            Bridge::NotNeeded | Bridge::Saved(_) if from == end => {}
+            Bridge::NotNeeded | Bridge::Saved(_) => {
                 let pull = Message::Pull { ballot, accepted_ballot, from, end };
                 out.send(config, self.source, pull);
             }
@@ -172,7 +180,7 @@ impl<M: StateMachine> Adoption<M> {
         let Message::Pulled { ballot, accepted_ballot, index, entries, last } = message else {
             unreachable!("dispatched by kind");
         };
-        let bridged = matches!(self.bridge, Bridge::NotNeeded | Bridge::Saved { .. });
+        let bridged = matches!(self.bridge, Bridge::NotNeeded | Bridge::Saved(_));
         let mine = (self.ballot, self.accepted_ballot, self.source);
         if !bridged || mine != (ballot, accepted_ballot, from) {
             return;
@@ -230,35 +238,34 @@ impl<M: StateMachine> Adoption<M> {
         }
     }
 
-    /// The whole image is here: checks it, and has it saved.
+    /// The whole image is here: reads it, and has it saved. What cannot be read is never written: it
+    /// might take the place of a good image on the disk.
     fn fetched(&mut self, config: &Config, image: (Index, u64), out: &mut Output<M>) {
         let Bridge::Fetching(fetch) = &mut self.bridge else {
             unreachable!("called while fetching")
         };
         let bytes = std::mem::take(&mut fetch.bytes);
         let (index, expected) = image;
-        if digest(&bytes) != expected {
+        let Some(machine) =
+            M::decode(&bytes, index).ok().filter(|_| compaction::digest(&bytes) == expected)
+        else {
             *fetch = Fetch::from(self.source);
             return self.pull(config, out);
-        }
-        self.bridge = Bridge::Saving { index };
-        out.saves.push(Save { index, content: Content::Image(bytes.into()) });
+        };
+        let bytes: Arc<[u8]> = bytes.into();
+        out.saves.push(Save { index, content: Content::Image(bytes.clone()) });
+        self.bridge = Bridge::Saving(Image { index, machine, bytes });
     }
 
     /// An image is durable. If it is the one awaited, what comes behind it is pulled next.
-    pub fn saved(&mut self, config: &Config, index: Index, image: &Arc<[u8]>, out: &mut Output<M>) {
-        if !matches!(self.bridge, Bridge::Saving { index: awaited } if awaited == index) {
-            return;
+    pub fn saved(&mut self, config: &Config, index: Index, out: &mut Output<M>) {
+        match std::mem::replace(&mut self.bridge, Bridge::NotNeeded) {
+            Bridge::Saving(image) if image.index == index => self.bridge = Bridge::Saved(image),
+            other => return self.bridge = other,
         }
-        self.bridge = match M::decode(image) {
-            Ok(machine) => Bridge::Saved { machine, image: image.clone() },
-            Err(_) => Bridge::Fetching(Fetch::from(self.source)),
-        };
-        if matches!(self.bridge, Bridge::Saved { .. }) {
-            (self.from, self.staged_end) = (index, index);
-            self.end = self.end.max(index);
-            self.staged.clear();
-        }
+        (self.from, self.staged_end) = (index, index);
+        self.end = self.end.max(index);
+        (self.staged, self.early) = (Vec::new(), Early::default());
         self.silent_ticks = 0;
         self.pull(config, out);
     }
@@ -266,7 +273,7 @@ impl<M: StateMachine> Adoption<M> {
     /// A retransmission tick: asks again if nothing came lately. False if it is time to give up.
     /// `others`: holders to try for the snapshot when its source is silent.
     pub fn retry(&mut self, config: &Config, others: &[NodeId], out: &mut Output<M>) -> bool {
-        if matches!(self.bridge, Bridge::Saving { .. }) {
+        if matches!(self.bridge, Bridge::Saving(_)) {
             return true;
         }
         self.silent_ticks += 1;
@@ -285,12 +292,12 @@ impl<M: StateMachine> Adoption<M> {
 
     /// Whether the source, whose log now begins at `first`, cannot send what is pulled next.
     pub fn is_behind(&self, first: Index) -> bool {
-        matches!(self.bridge, Bridge::NotNeeded | Bridge::Saved { .. }) && self.staged_end < first
+        matches!(self.bridge, Bridge::NotNeeded | Bridge::Saved(_)) && self.staged_end < first
     }
 
     /// Whether all of it is here.
     pub fn is_complete(&self) -> bool {
-        let bridged = matches!(self.bridge, Bridge::NotNeeded | Bridge::Saved { .. });
+        let bridged = matches!(self.bridge, Bridge::NotNeeded | Bridge::Saved(_));
         bridged && self.staged_end == self.end
     }
 
@@ -307,7 +314,7 @@ impl<M: StateMachine> Adoption<M> {
             }
         };
         let snapshot = match self.bridge {
-            Bridge::Saved { machine, image } => Some((machine, image)),
+            Bridge::Saved(image) => Some(image),
             _ => None,
         };
         Adopted { from: self.from, entries, snapshot }

@@ -117,6 +117,10 @@ impl<M: StateMachine> Leader<M> {
         out: &mut Output<M>,
     ) {
         let node = config.members.at(peer);
+        if self.peers[peer].stage == Stage::Syncing(report) {
+            // It has our offer, or will have it: to answer every hello with one could go on for ever.
+            return;
+        }
         self.peers[peer].heard();
         if report.promised < self.ballot {
             if self.may_ask() {
