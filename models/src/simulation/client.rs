@@ -18,6 +18,8 @@ pub struct Client {
     pending: Option<Pending>,
     /// Where it asks next.
     target: usize,
+    /// Asks the same node several times before it tries another, whatever it is told.
+    stubborn: bool,
     /// Operations begun since the storm ended, and whether any more are to come.
     last: Option<bool>,
 }
@@ -60,6 +62,9 @@ pub enum Step {
     Idle,
 }
 
+/// So often a stubborn client asks the same node.
+const STUBBORN_ATTEMPTS: u32 = 4;
+
 /// Numbers that no two operations of a run share.
 #[derive(Default)]
 pub struct Counter(u64);
@@ -77,14 +82,14 @@ pub type Note = (u8, Operation<u64>);
 
 impl Client {
     /// A client that has done nothing yet.
-    pub fn new(process: u64) -> Client {
+    pub fn new(process: u64, stubborn: bool) -> Client {
         let session = SessionId::NONE;
-        Client { process, session, number: 0, pending: None, target: 0, last: None }
+        Client { process, session, number: 0, pending: None, target: 0, stubborn, last: None }
     }
 
     /// The storm is over: finish what is under way, do one more operation, then stop.
     pub fn finish(&mut self) {
-        self.last = Some(false);
+        (self.last, self.stubborn) = (Some(false), false);
     }
 
     /// Whether it has stopped, with every answer it waited for.
@@ -98,12 +103,15 @@ impl Client {
             return Step::Idle;
         }
         let (id, value) = (ids.next(), ids.next());
+        if random.u64(0..1000) < plan.wander {
+            self.target = random.usize(0..plan.nodes);
+        }
         let (kind, entry) = match self.session {
             SessionId::NONE => (Kind::Open, encode(&Command::OPEN)),
             session => {
                 self.last = self.last.map(|_| true);
                 let key = random.u8(0..plan.keys);
-                let action = draw(value, random);
+                let action = draw(value, plan.reads, random);
                 (Kind::On(key, action.clone()), self.encode(session, key, &action))
             }
         };
@@ -114,7 +122,8 @@ impl Client {
     /// Asks, for the first time or again. `hint`: the position of the node to ask.
     pub fn ask(&mut self, plan: &Plan, hint: Option<usize>, random: &mut Rng) -> Step {
         let Some(pending) = &mut self.pending else { return Step::Idle };
-        if pending.attempts > 0 {
+        let stays = self.stubborn && !pending.attempts.is_multiple_of(STUBBORN_ATTEMPTS);
+        if pending.attempts > 0 && !stays {
             self.target = hint.unwrap_or_else(|| random.usize(0..plan.nodes));
         }
         pending.attempts += 1;
@@ -225,11 +234,13 @@ impl Client {
 }
 
 /// An operation; values written are never repeated, and swaps expect a recent value now and then.
-fn draw(value: u64, random: &mut Rng) -> Action<u64> {
-    match random.u8(0..10) {
-        0..4 => Action::Read(None),
-        4..7 => Action::Write(value),
-        7 => Action::Delete,
+fn draw(value: u64, reads: u64, random: &mut Rng) -> Action<u64> {
+    if random.u64(0..1000) < reads {
+        return Action::Read(None);
+    }
+    match random.u8(0..6) {
+        0..3 => Action::Write(value),
+        3 => Action::Delete,
         _ => {
             let recent = value.saturating_sub(2 * random.u64(1..=4));
             let old = (random.u8(0..3) > 0).then_some(recent);

@@ -38,11 +38,14 @@ impl World {
                 self.kill(leader.as_slice(), fault, for_us)
             }
             Fault::Wipe | Fault::FlipBit => self.damage(victim, fault, for_us),
-            Fault::Pause => {
-                self.nodes[victim].paused_until_us = self.queue.now_us() + for_us;
-                self.nodes[victim].pause_noticed = false;
-                Ok(())
-            }
+            Fault::Pause => self.pause(victim, fault, for_us),
+            Fault::PauseLeader => match self.leader() {
+                Some(leader) => {
+                    let deposed_us = 2 * self.plan.election_timeout_us();
+                    self.pause(leader, fault, deposed_us + for_us / 2)
+                }
+                None => Ok(()),
+            },
             Fault::Ambush => {
                 self.nodes[victim].ambush_us = Some(for_us);
                 Ok(())
@@ -52,12 +55,22 @@ impl World {
                 Ok(())
             }
             Fault::Clock => {
-                self.nodes[victim].clock_percent = self.random.u64(self.plan.clock_percent.clone());
-                self.tally.effective(fault);
-                Ok(())
+                let percent = self.random.u64(self.plan.clock_percent.clone());
+                self.bend(victim, fault, percent)
             }
+            Fault::SlowLeader => match self.leader() {
+                Some(leader) => self.bend(leader, fault, self.plan.clock_percent.start),
+                None => Ok(()),
+            },
             Fault::Loss => self.disturb(fault, Vec::new(), (300, 0), for_us),
             Fault::Delay => self.disturb(fault, Vec::new(), (0, 50_000), for_us),
+            Fault::Depose => {
+                let Some(leader) = self.leader() else { return Ok(()) };
+                self.nodes[leader].clock_percent = self.plan.clock_percent.start;
+                let others = (0..nodes).filter(|node| *node != leader);
+                let cuts = others.flat_map(|node| [(leader, node), (node, leader)]).collect();
+                self.disturb(fault, cuts, (0, 0), for_us + 3 * self.plan.election_timeout_us())
+            }
             Fault::Isolate | Fault::Halves | Fault::OneWay | Fault::Chain | Fault::Hub => {
                 let cuts = self.shape(fault);
                 self.disturb(fault, cuts, (0, 0), for_us)
@@ -100,6 +113,20 @@ impl World {
         let id = self.ids.next();
         self.links.active.push(Active { id, fault, cuts, loss, delay_us, effective: false });
         self.queue.after(for_us, Event::End(id));
+        Ok(())
+    }
+
+    fn pause(&mut self, victim: usize, fault: Fault, for_us: u64) -> Result<(), Violation> {
+        let node = &mut self.nodes[victim];
+        node.paused_until_us = self.queue.now_us() + for_us;
+        node.unnoticed_pause = Some(fault);
+        self.queue.after(for_us, Event::Resume(victim));
+        Ok(())
+    }
+
+    fn bend(&mut self, victim: usize, fault: Fault, percent: u64) -> Result<(), Violation> {
+        self.nodes[victim].clock_percent = percent;
+        self.tally.effective(fault);
         Ok(())
     }
 

@@ -33,6 +33,11 @@ pub struct Plan {
     pub clients: usize,
     /// Keys they use.
     pub keys: u8,
+    /// Chance, per mille, that a client begins an operation at a node drawn at random rather than
+    /// where the last one was answered. Only so does anyone ask a leader that was deposed since.
+    pub wander: u64,
+    /// Chance, per mille, that an operation is a read.
+    pub reads: u64,
     /// A client's pause between operations.
     pub think_us: Range<u64>,
     /// A client that gets no answer asks elsewhere after this.
@@ -58,7 +63,7 @@ pub struct Network {
     pub loss: u64,
     /// Arrives twice.
     pub duplicate: u64,
-    /// Some datagram of the past arrives again with this one.
+    /// Arrives again, much later.
     pub replay: u64,
 }
 
@@ -75,12 +80,16 @@ pub enum Fault {
     CrashAll,
     /// Stops a node; what arrives meanwhile waits.
     Pause,
+    /// Stops the leader, long enough to be deposed: it goes on with a mailbox full of the past.
+    PauseLeader,
     /// Cuts one node off.
     Isolate,
     /// Cuts the cluster in two.
     Halves,
     /// Cuts single directions of single links.
     OneWay,
+    /// Cuts the leader off and slows its clock down: it goes on leading, as far as it knows.
+    Depose,
     /// Leaves a chain of links.
     Chain,
     /// Leaves one hub that all links pass.
@@ -93,6 +102,8 @@ pub enum Fault {
     SlowDisk,
     /// Bends one node's clock.
     Clock,
+    /// Slows the leader's clock down: it will be late to notice that nobody answers.
+    SlowLeader,
     /// Kills a node and flips a bit on its disk: it must refuse to start, or cut the torn end.
     FlipBit,
     /// Kills a node and wipes its disk: it must refuse to start.
@@ -101,21 +112,24 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 19] = [
         Fault::Crash,
         Fault::CrashLeader,
         Fault::Ambush,
         Fault::CrashAll,
         Fault::Pause,
+        Fault::PauseLeader,
         Fault::Isolate,
         Fault::Halves,
         Fault::OneWay,
+        Fault::Depose,
         Fault::Chain,
         Fault::Hub,
         Fault::Loss,
         Fault::Delay,
         Fault::SlowDisk,
         Fault::Clock,
+        Fault::SlowLeader,
         Fault::FlipBit,
         Fault::Wipe,
     ];
@@ -128,15 +142,18 @@ impl Fault {
             Fault::Ambush => "crash at a write",
             Fault::CrashAll => "crash of all",
             Fault::Pause => "pause",
+            Fault::PauseLeader => "pause of the leader",
             Fault::Isolate => "partition: one node",
             Fault::Halves => "partition: halves",
             Fault::OneWay => "partition: one way",
+            Fault::Depose => "partition: the leader, its clock slow",
             Fault::Chain => "partition: chain",
             Fault::Hub => "partition: hub",
             Fault::Loss => "loss burst",
             Fault::Delay => "delay burst",
             Fault::SlowDisk => "slow disk",
             Fault::Clock => "clock rate",
+            Fault::SlowLeader => "slow clock of the leader",
             Fault::FlipBit => "bit flip on disk",
             Fault::Wipe => "wiped disk",
         }
@@ -164,7 +181,7 @@ impl Plan {
             delay_us: range(random, 20..300, 60..20_000),
             loss: if lossy { random.u64(0..200) } else { 0 },
             duplicate: if random.bool() { random.u64(0..150) } else { 0 },
-            replay: if random.bool() { random.u64(0..30) } else { 0 },
+            replay: if random.bool() { random.u64(0..80) } else { 0 },
         };
         let mut faults = Vec::new();
         for fault in Fault::ALL {
@@ -187,11 +204,13 @@ impl Plan {
             save_us: range(random, 100..2_000, 1_000..100_000),
             tick_us: 20_000,
             retransmit_us: random.u64(4_000..12_000),
-            clock_percent: if bent { 50..200 } else { 95..106 },
+            clock_percent: if bent { 25..300 } else { 95..106 },
             clients,
             keys: random.u8(1..=4),
+            wander: random.u64(0..500),
+            reads: random.u64(200..800),
             think_us: range(random, 0..2_000, 500..60_000),
-            patience_us: random.u64(20_000..150_000),
+            patience_us: logarithmic(random, 8_000..150_000),
             attempts_max: random.u32(2..40),
             faults,
             fault_every_us: range(random, 10_000..100_000, 100_000..1_000_000),

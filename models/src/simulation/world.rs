@@ -44,8 +44,10 @@ pub struct Node {
     life: u64,
     armed: [bool; 2],
     pub(super) paused_until_us: u64,
-    /// Something already had to wait for the end of this pause.
-    pub(super) pause_noticed: bool,
+    /// What waits for the end of a pause.
+    mailbox: Vec<Event>,
+    /// A pause for which nothing has had to wait yet.
+    pub(super) unnoticed_pause: Option<Fault>,
     pub(super) slow_disk_until_us: u64,
     pub(super) clock_percent: u64,
     /// Dies as soon as it writes something, and is down for so long.
@@ -70,6 +72,7 @@ pub enum Event {
     Ambush { node: usize, life: u64, down_us: u64 },
     End(u64),
     Restart(usize),
+    Resume(usize),
 }
 
 /// Lines of trace kept for the reader.
@@ -79,15 +82,15 @@ const SWEEP_EVENTS: u64 = 512;
 /// No run of some seconds needs as many; one that gets there is caught in a storm of its own making.
 const EVENTS_MAX: u64 = 3_000_000;
 /// With the storm over, the cluster must agree within so many election timeouts.
-pub const CALM_TIMEOUTS_MAX: u64 = 60;
+pub const CALM_TIMEOUTS_MAX: u64 = 10;
 
 impl World {
     /// A cluster that has just been switched on. `traced`: keep the last steps in words.
-    pub fn new(plan: Plan, random: Rng, traced: bool) -> World {
+    pub fn new(plan: Plan, mut random: Rng, traced: bool) -> World {
         let nodes = (0..plan.nodes).map(|_| Node::new()).collect();
         let links = Links::new(plan.nodes, plan.network.clone());
         let mut ids = Counter::default();
-        let clients = (0..plan.clients).map(|_| Client::new(ids.next())).collect();
+        let clients = (0..plan.clients).map(|_| Client::new(ids.next(), random.bool())).collect();
         World {
             queue: Queue::new(),
             nodes,
@@ -202,11 +205,12 @@ impl World {
         self.note(|| "nemesis: heals everything".to_string());
         self.links.heal();
         (self.plan.sync_us, self.plan.save_us) = (50..300, 100..1_000);
-        self.plan.think_us = 0..2_000;
+        (self.plan.think_us, self.plan.patience_us) = (0..2_000, 20_000);
         for node in 0..self.plan.nodes {
             let healed = &mut self.nodes[node];
             (healed.paused_until_us, healed.slow_disk_until_us) = (0, 0);
             healed.clock_percent = 100;
+            self.resume(node);
             self.restart(node)?;
         }
         self.clients.iter_mut().for_each(Client::finish);
@@ -334,6 +338,10 @@ impl World {
                 Ok(())
             }
             Event::Restart(node) => self.restart(node),
+            Event::Resume(node) => {
+                self.resume(node);
+                Ok(())
+            }
         }
     }
 
@@ -352,11 +360,19 @@ impl World {
         if resumes_us <= self.queue.now_us() || paused.replica.is_none() {
             return Some(event);
         }
-        if !std::mem::replace(&mut paused.pause_noticed, true) {
-            self.tally.effective(Fault::Pause);
+        if let Some(fault) = paused.unnoticed_pause.take() {
+            self.tally.effective(fault);
         }
-        self.queue.after(resumes_us - self.queue.now_us(), event);
+        paused.mailbox.push(event);
         None
+    }
+
+    /// Hands a node what waited for it, if its pause is over.
+    fn resume(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if node.paused_until_us <= self.queue.now_us() {
+            node.mailbox.drain(..).for_each(|event| self.queue.after(0, event));
+        }
     }
 
     // --- Nodes ---------------------------------------------------------------------------------
@@ -470,6 +486,7 @@ impl World {
         node.replica = None;
         node.life += 1;
         (node.paused_until_us, node.ambush_us) = (0, None);
+        node.mailbox.clear();
         let crash = node.disk.crash(&mut self.random);
         let crash = crash.map_err(|error| format!("n{} wrote: {error}", at + 1))?;
         self.tally.crashes += 1;
@@ -588,7 +605,8 @@ impl Node {
             life: 0,
             armed: [false; 2],
             paused_until_us: 0,
-            pause_noticed: false,
+            mailbox: Vec::new(),
+            unnoticed_pause: None,
             slow_disk_until_us: 0,
             clock_percent: 100,
             ambush_us: None,
