@@ -1,7 +1,9 @@
 //! Simulated clients. Each is sequential, has a session, retries at any node until it has an answer
 //! or no patience, and writes down what it saw.
 
+use super::oracle::Violation;
 use super::plan::Plan;
+use super::world::{Event, World};
 use checker::linearizability::{Action, Operation, Seen};
 use fastrand::Rng;
 use node::kv::{self, Command, Reply};
@@ -230,6 +232,68 @@ impl Client {
         let acknowledged = self.number;
         self.number += 1;
         encode(&Command { session, number: self.number, acknowledged, operation })
+    }
+}
+
+impl World {
+    /// An answer reaches a client.
+    pub(super) fn answered(
+        &mut self,
+        client: usize,
+        id: u64,
+        outcome: Outcome<Reply>,
+    ) -> Result<(), Violation> {
+        let hint = match &outcome {
+            Outcome::Redirect(Some(node)) => Some(usize::from(node.0) - 1),
+            Outcome::Redirect(None) | Outcome::Busy | Outcome::Reply(_) => None,
+        };
+        self.note(|| format!("c{client} <- #{id} {outcome:?}"));
+        let expired = matches!(outcome, Outcome::Reply(Reply::Expired));
+        self.tally.expired += u64::from(expired);
+        let now = self.queue.now_us();
+        let (step, note) = self.clients[client].answered((id, outcome), now, &mut self.ids)?;
+        if matches!(step, Step::Again) {
+            let pause = self.random.u64(100..5_000);
+            self.queue.after(pause, Event::Again { client, hint });
+        }
+        self.go_on(client, step, note)
+    }
+
+    /// Does what a client wants done next, and writes down what it has seen.
+    pub(super) fn go_on(
+        &mut self,
+        client: usize,
+        step: Step,
+        note: Option<Note>,
+    ) -> Result<(), Violation> {
+        if let Some((_, operation)) = &note {
+            self.tally.indeterminate += u64::from(operation.completed.is_none());
+        }
+        self.oracle.history.extend(note);
+        match step {
+            Step::Ask { target, id, attempt, read, body } => {
+                let patience = self.plan.patience_us;
+                self.queue.after(patience, Event::OutOfPatience { client, id, attempt });
+                if !self.client_loses() {
+                    let delay = self.random.u64(self.plan.network.delay_us.clone());
+                    self.queue.after(delay, Event::Ask { node: target, client, id, read, body });
+                }
+            }
+            Step::Rest => self.rest(client),
+            Step::Again | Step::Idle => {}
+        }
+        Ok(())
+    }
+
+    /// Lets a client think before its next operation.
+    pub(super) fn rest(&mut self, client: usize) {
+        let think = self.random.u64(self.plan.think_us.clone());
+        self.queue.after(think, Event::Begin(client));
+    }
+
+    /// Whether a datagram between a client and a node is lost.
+    pub(super) fn client_loses(&mut self) -> bool {
+        self.random.u64(0..1000) < self.plan.network.loss && !self.calm
     }
 }
 

@@ -65,10 +65,8 @@ pub struct Crash {
 
 impl Disk {
     /// Appends a write, to be synced later.
-    pub fn append(&mut self, write: Write) -> Unsynced {
-        let unsynced = write.unsynced;
-        self.unsynced.push_back((write.records, unsynced));
-        unsynced
+    pub fn append(&mut self, write: Write) {
+        self.unsynced.push_back((write.records, write.unsynced));
     }
 
     /// The oldest unsynced write becomes durable.

@@ -7,11 +7,13 @@ mod disk;
 mod hash;
 mod nemesis;
 mod network;
+mod node;
 mod oracle;
 mod partial;
 mod plan;
 mod queue;
 mod tally;
+mod trace;
 mod world;
 
 pub use partial::Scenario;
@@ -42,7 +44,7 @@ pub struct Failed {
 
 impl Failed {
     fn of(seed: u64, violation: String, world: World) -> Failed {
-        Failed { seed, violation, trace: world.trace().cloned().collect() }
+        Failed { seed, violation, trace: world.trace.into_lines() }
     }
 }
 
@@ -52,7 +54,7 @@ pub fn run(seed: u64, traced: bool) -> Result<Passed, Failed> {
     let plan = Plan::draw(&mut random);
     let mut world = World::new(plan, random, traced);
     match guarded(|| world.run()) {
-        Ok(tally) => Ok(Passed { tally, trace_hash: world.trace_hash() }),
+        Ok(tally) => Ok(Passed { tally, trace_hash: world.trace.hash() }),
         Err(violation) => Err(Failed::of(seed, violation, world)),
     }
 }

@@ -66,7 +66,7 @@ impl World {
             Fault::Delay => self.disturb(fault, Vec::new(), (0, 50_000), for_us),
             Fault::Depose => {
                 let Some(leader) = self.leader() else { return Ok(()) };
-                self.nodes[leader].clock_percent = self.plan.clock_percent.start;
+                self.nodes[leader].clock_percent = Some(self.plan.clock_percent.start);
                 let others = (0..nodes).filter(|node| *node != leader);
                 let cuts = others.flat_map(|node| [(leader, node), (node, leader)]).collect();
                 self.disturb(fault, cuts, (0, 0), for_us + 3 * self.plan.election_timeout_us())
@@ -125,7 +125,7 @@ impl World {
     }
 
     fn bend(&mut self, victim: usize, fault: Fault, percent: u64) -> Result<(), Violation> {
-        self.nodes[victim].clock_percent = percent;
+        self.nodes[victim].clock_percent = Some(percent);
         self.tally.effective(fault);
         Ok(())
     }

@@ -1,0 +1,82 @@
+//! The boundaries of the architecture, read from the sources: the core is a pure function, and the
+//! checker does not know the core it judges.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a pure, deterministic function has no business with.
+const IMPURE: [&str; 13] = [
+    "std::net",
+    "std::fs",
+    "std::io",
+    "std::time",
+    "std::thread",
+    "std::env",
+    "std::process",
+    "HashMap",
+    "HashSet",
+    "rand::",
+    "mio::",
+    "thread_local",
+    "static mut",
+];
+
+fn sources(under: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(under);
+    if root.is_file() {
+        return vec![root];
+    }
+    let entries = fs::read_dir(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.expect("a readable folder").path();
+        let name = format!("{under}/{}", path.file_name().expect("a name").to_string_lossy());
+        match path.is_dir() {
+            true => files.extend(sources(&name)),
+            false if name.ends_with(".rs") => files.push(path),
+            false => {}
+        }
+    }
+    files
+}
+
+/// Lines of code that name any of `words`. Comments may, and so may tests, which end each file.
+fn naming(files: &[PathBuf], words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).expect("a readable source");
+        let code = text.lines().take_while(|line| *line != "#[cfg(test)]");
+        for (number, line) in (1..).zip(code) {
+            let code = line.split("//").next().unwrap_or_default();
+            if words.iter().any(|word| code.contains(word)) {
+                found.push(format!("{}:{number}: {line}", file.display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_core_names_no_clock_socket_file_thread_or_randomness() {
+    let mut files = sources("node/src/protocol");
+    for file in ["kv", "session", "command", "digest", "bytes"] {
+        files.extend(sources(&format!("node/src/{file}.rs")));
+    }
+    assert!(files.len() > 15, "the core has moved; this test must move with it: {files:?}");
+    let found = naming(&files, &IMPURE);
+    assert!(found.is_empty(), "the core is impure:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_checker_does_not_name_the_core() {
+    let files = sources("checker/src");
+    assert!(!files.is_empty());
+    let found = naming(&files, &["node::protocol", "node::kv", "node::session"]);
+    assert!(found.is_empty(), "the checker knows what it judges:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_test_itself_can_fail() {
+    let files = sources("node/tests/boundaries.rs");
+    assert!(naming(&files, &["std::fs"]).len() > 1);
+}

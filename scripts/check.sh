@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The gate: the same at home and in CI. Prints what it proved; fails on the first thing that is not so.
+# Needs git and cargo, with rustfmt and clippy (rustup component add rustfmt clippy).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TERM_COLOR=never
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+proved=()
+
+step() { # step WHAT COMMAND...: runs the command, and notes what its success proves
+    local what=$1 begun=$SECONDS
+    shift
+    printf '\n== %s\n' "$what"
+    "$@"
+    proved+=("$(printf '%5d s  %s' $((SECONDS - begun)) "$what")")
+}
+
+for tool in fmt clippy; do
+    cargo "$tool" --version >/dev/null 2>&1 || {
+        echo "check.sh: cargo $tool is missing; install it: rustup component add rustfmt clippy" >&2
+        exit 254
+    }
+done
+
+simulate() { # simulate BUILD ARGUMENTS...: debug builds assert every invariant after every step
+    "$CARGO_TARGET_DIR/$1/models" simulate "${@:2}"
+}
+
+same_hashes() { # the same seeds take the same steps in both builds
+    diff <(simulate debug --seeds "$1" --hashes | grep -E '^[0-9]+ [0-9a-f]{16}$') \
+        <(simulate release --seeds "$1" --hashes | grep -E '^[0-9]+ [0-9a-f]{16}$')
+}
+
+every_seed_hashed() {
+    local hashed
+    hashed=$(simulate release --seeds "$1" --hashes | grep -cE '^[0-9]+ [0-9a-f]{16}$')
+    [ "$hashed" -eq "$1" ]
+}
+
+step "formatted" cargo fmt --all --check
+step "no clippy warning, benches and tests included" \
+    cargo clippy --quiet --workspace --all-targets -- -D warnings
+step "documentation builds without a warning" \
+    env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+step "tests pass: units, scenarios, any message, boundaries" cargo test --quiet --workspace
+step "both builds of the simulator" \
+    bash -c 'cargo build --quiet -p models && cargo build --quiet --release -p models'
+step "300 seeds are clean with every invariant asserted after every step" \
+    simulate debug --seeds 300
+step "2000 seeds are clean at full speed" simulate release --seeds 2000
+step "200 of 200 seeds take the same steps in debug and release builds" same_hashes 200
+step "and each of them was hashed" every_seed_hashed 200
+for scenario in quorum-loss constrained chained; do
+    step "recovery from $scenario, 20 of 20" simulate release --scenario "$scenario" --seeds 20
+done
+
+printf '\nproved:\n'
+printf '%s\n' "${proved[@]}"
