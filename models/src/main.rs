@@ -84,7 +84,7 @@ impl Simulate {
         println!("seeds {first} to {}", first + (count - 1));
         let (begun, mut tally) = (Instant::now(), Tally::default());
         let mut hashes = BTreeMap::new();
-        let run = |seed| simulation::run(seed, false);
+        let run = |seed| simulation::run(seed, 0);
         let result = campaign((first, count), self.jobs(), run, |seed, passed| {
             tally.add(&passed.tally);
             if self.hashes {
@@ -96,7 +96,8 @@ impl Simulate {
         }
         if let Err((seed, failed)) = result {
             // The same seed takes the same steps; this time they are written down.
-            let traced = simulation::run(seed, true).err().unwrap_or(failed);
+            let until_us = failed.at_us.map_or(u64::MAX, |at_us| at_us + 1);
+            let traced = simulation::run(seed, until_us).err().unwrap_or(failed);
             report::failure(&traced, "");
             return false;
         }
@@ -111,7 +112,7 @@ impl Simulate {
         println!("seeds {first} to {}", first + (count - 1));
         let (begun, mut tally) = (Instant::now(), Tally::default());
         let (mut recoveries, mut changes) = (BTreeMap::new(), BTreeMap::new());
-        let run = |seed| scenario.run(seed, false);
+        let run = |seed| scenario.run(seed, 0);
         let result = campaign((first, count), self.jobs(), run, |seed, measured| {
             tally.add(&measured.tally);
             recoveries.insert(seed, measured.recovery_timeouts);
@@ -120,7 +121,7 @@ impl Simulate {
         let name = clap::ValueEnum::to_possible_value(&scenario).expect("no value is hidden");
         let arguments = format!(" --scenario {}", name.get_name());
         if let Err((seed, failed)) = result {
-            let traced = scenario.run(seed, true).err().unwrap_or(failed);
+            let traced = scenario.run(seed, u64::MAX).err().unwrap_or(failed);
             report::failure(&traced, &arguments);
             return false;
         }

@@ -63,7 +63,7 @@ pub fn failure(failed: &Failed, arguments: &str) {
     println!("violation: {}", failed.violation);
     println!("replay: cargo run --release -p models -- simulate{arguments} --seed {}", failed.seed);
     println!();
-    println!("the last {} steps:", failed.trace.len());
+    println!("the last {} steps before it:", failed.trace.len());
     failed.trace.iter().for_each(|line| println!("{line}"));
 }
 

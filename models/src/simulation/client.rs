@@ -247,7 +247,12 @@ impl World {
             Outcome::Redirect(Some(node)) => Some(usize::from(node.0) - 1),
             Outcome::Redirect(None) | Outcome::Busy | Outcome::Reply(_) => None,
         };
-        self.note(|| format!("c{client} <- #{id} {outcome:?}"));
+        self.note(|| match &outcome {
+            Outcome::Reply(reply) => format!("c{client} <- #{id} {reply}"),
+            Outcome::Redirect(Some(node)) => format!("c{client} <- #{id} ask {node}"),
+            Outcome::Redirect(None) => format!("c{client} <- #{id} ask another"),
+            Outcome::Busy => format!("c{client} <- #{id} busy"),
+        });
         let expired = matches!(outcome, Outcome::Reply(Reply::Expired));
         self.tally.expired += u64::from(expired);
         let now = self.queue.now_us();

@@ -38,21 +38,24 @@ pub struct Failed {
     pub seed: u64,
     /// What went wrong.
     pub violation: String,
-    /// Its last steps, when they were asked for.
+    /// When what went wrong was complete, if that was not the end of the run.
+    pub at_us: Option<u64>,
+    /// The last steps before that, if they were asked for.
     pub trace: Vec<String>,
 }
 
 impl Failed {
     fn of(seed: u64, violation: String, world: World) -> Failed {
-        Failed { seed, violation, trace: world.trace.into_lines() }
+        let at_us = world.oracle.contradiction_us;
+        Failed { seed, violation, at_us, trace: world.trace.into_lines() }
     }
 }
 
-/// Runs one seed. `traced`: a failure comes with its last steps.
-pub fn run(seed: u64, traced: bool) -> Result<Passed, Failed> {
+/// Runs one seed. A failure comes with the last steps before `traced_until_us`.
+pub fn run(seed: u64, traced_until_us: u64) -> Result<Passed, Failed> {
     let mut random = Rng::with_seed(seed);
     let plan = Plan::draw(&mut random);
-    let mut world = World::new(plan, random, traced);
+    let mut world = World::new(plan, random, traced_until_us);
     match guarded(|| world.run()) {
         Ok(tally) => Ok(Passed { tally, trace_hash: world.trace.hash() }),
         Err(violation) => Err(Failed::of(seed, violation, world)),

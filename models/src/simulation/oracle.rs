@@ -20,6 +20,8 @@ pub struct Oracle {
     /// The digest of the state after so many entries.
     digests: BTreeMap<Index, u64>,
     leaders: BTreeMap<Ballot, NodeId>,
+    /// When the operations that contradict each other were complete.
+    pub contradiction_us: Option<u64>,
     /// What the clients did, by key.
     pub history: Vec<(u8, Operation<u64>)>,
 }
@@ -84,7 +86,13 @@ impl Oracle {
         match check(std::mem::take(&mut self.history), SEARCH_STEPS_MAX) {
             Verdict::Valid => Ok(false),
             Verdict::Unknown { .. } => Ok(true),
-            invalid @ Verdict::Invalid { .. } => Err(format!("not linearizable: {invalid}")),
+            Verdict::Invalid { key, operations } => {
+                self.contradiction_us = operations.iter().filter_map(|done| done.completed).max();
+                Err(format!(
+                    "not linearizable (times in microseconds): {}",
+                    Verdict::Invalid { key, operations }
+                ))
+            }
         }
     }
 

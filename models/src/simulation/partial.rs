@@ -36,10 +36,10 @@ const AFTER_US: u64 = 5_000_000;
 
 impl Scenario {
     /// Runs one seed.
-    pub fn run(self, seed: u64, traced: bool) -> Result<Measured, Failed> {
+    pub fn run(self, seed: u64, traced_until_us: u64) -> Result<Measured, Failed> {
         let mut random = Rng::with_seed(seed);
         let plan = self.plan(&mut random);
-        let mut world = World::new(plan, random, traced);
+        let mut world = World::new(plan, random, traced_until_us);
         match guarded(|| self.measure(&mut world)) {
             Ok(measured) => Ok(measured),
             Err(violation) => Err(Failed::of(seed, violation, world)),

@@ -10,16 +10,18 @@ use std::hash::{Hash, Hasher};
 #[derive(Default)]
 pub struct Trace {
     hasher: WordHasher,
-    lines: Option<VecDeque<String>>,
+    lines: VecDeque<String>,
+    /// Lines are kept until then; zero if nobody is to read them.
+    until_us: u64,
 }
 
 /// Lines kept for the reader.
 const LINES_MAX: usize = 60;
 
 impl Trace {
-    /// A trace that keeps lines only if somebody is to read them.
-    pub fn new(readable: bool) -> Trace {
-        Trace { hasher: WordHasher::default(), lines: readable.then(VecDeque::new) }
+    /// A trace that keeps, for a reader, the last lines before `until_us`.
+    pub fn new(until_us: u64) -> Trace {
+        Trace { until_us, ..Trace::default() }
     }
 
     /// An input is fed to the replica of a node.
@@ -31,11 +33,13 @@ impl Trace {
 
     /// Something happened that is worth a line.
     pub fn note(&mut self, now_us: u64, line: impl FnOnce() -> String) {
-        let Some(lines) = &mut self.lines else { return };
-        if lines.len() == LINES_MAX {
-            lines.pop_front();
+        if now_us >= self.until_us {
+            return;
         }
-        lines.push_back(format!("{:>10.3} ms  {}", now_us as f64 / 1000.0, line()));
+        if self.lines.len() == LINES_MAX {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(format!("{:>10.3} ms  {}", now_us as f64 / 1000.0, line()));
     }
 
     /// Everything fed to every replica, in one number: the same for the same run, in every build.
@@ -45,7 +49,7 @@ impl Trace {
 
     /// The last steps in words.
     pub fn into_lines(self) -> Vec<String> {
-        self.lines.into_iter().flatten().collect()
+        self.lines.into()
     }
 }
 

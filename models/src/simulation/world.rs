@@ -59,8 +59,8 @@ const EVENTS_MAX: u64 = 3_000_000;
 pub const CALM_TIMEOUTS_MAX: u64 = 10;
 
 impl World {
-    /// A cluster that has just been switched on. `traced`: keep the last steps in words.
-    pub fn new(plan: Plan, mut random: Rng, traced: bool) -> World {
+    /// A cluster that has just been switched on. Keeps the last steps before `traced_until_us` in words.
+    pub fn new(plan: Plan, mut random: Rng, traced_until_us: u64) -> World {
         let nodes = (0..plan.nodes).map(|_| Node::default()).collect();
         let links = Links::new(plan.nodes, plan.network.clone());
         let mut ids = Counter::default();
@@ -73,7 +73,7 @@ impl World {
             ids,
             oracle: Oracle::default(),
             tally: Tally::default(),
-            trace: Trace::new(traced),
+            trace: Trace::new(traced_until_us),
             output: Output::default(),
             calm: false,
             plan,
