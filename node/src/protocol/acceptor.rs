@@ -3,8 +3,9 @@
 
 use super::ballot::{Ballot, Index};
 use super::durable::{Durable, Record};
+use super::entries::Entries;
 use super::interface::{Output, StateMachine, Synced};
-use super::log::{Entries, Log};
+use super::log::Log;
 use super::message::Report;
 use std::collections::VecDeque;
 

@@ -3,7 +3,8 @@
 //! not synced, so every record alone leaves a state from which the replica may go on.
 
 use super::ballot::{Ballot, GroupId, Index, NodeId};
-use super::log::{Entries, Log};
+use super::entries::Entries;
+use super::log::Log;
 use std::fmt;
 
 /// One atomic write: after a crash it is there in full or not at all.

@@ -123,7 +123,8 @@ pub struct Request<'a> {
     pub number: u64,
     /// The content.
     pub body: Body<'a>,
-    /// Another request follows at once, so this one may wait to share its message and its write.
+    /// Another request follows at once, so this one waits to share its message, its write or its
+    /// confirmation. If none follows after all, any other input will do.
     pub more: bool,
 }
 
@@ -278,6 +279,14 @@ impl<M: StateMachine> Output<M> {
         }
         let records = std::mem::take(&mut self.records);
         Some(Write { records, unsynced: Unsynced(self.write) })
+    }
+
+    /// Gives back the records of a write that is done, so that the next one needs no allocation.
+    pub fn recycle(&mut self, mut records: Vec<Record>) {
+        if self.records.capacity() == 0 {
+            records.clear();
+            self.records = records;
+        }
     }
 
     pub(super) fn record(&mut self, record: Record) {

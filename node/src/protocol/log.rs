@@ -1,151 +1,9 @@
-//! Accepted entries. Bytes are shared, not copied: the batch a leader sealed is the same allocation
-//! in its log, in the record for the disk, in the message to each follower and in their logs.
+//! The accepted entries of a replica, as the runs in which they came.
 
 use super::ballot::Index;
+use super::entries::{Batch, Entries};
 use std::collections::VecDeque;
-use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-
-/// Entries in the making. Sealing turns them into an [`Entries`] without copying.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Batch {
-    bytes: Vec<u8>,
-    ends: Vec<u32>,
-}
-
-impl Batch {
-    /// Most bytes in one batch, so that offsets fit 32 bits with room to spare.
-    pub const SIZE_BYTES_MAX: usize = 1 << 30;
-
-    /// Adds one entry. Panics above [`Batch::SIZE_BYTES_MAX`] (callers bound their batches).
-    pub fn push(&mut self, entry: &[u8]) {
-        self.bytes.extend_from_slice(entry);
-        assert!(self.bytes.len() <= Self::SIZE_BYTES_MAX, "a batch outgrew its offsets");
-        self.ends.push(self.bytes.len() as u32);
-    }
-
-    /// Takes the entries out, leaving an empty batch of the same expected size.
-    pub fn seal(&mut self) -> Entries {
-        let (bytes, ends) = (self.bytes.capacity(), self.ends.capacity());
-        let next = Batch { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(ends) };
-        Entries::from(std::mem::replace(self, next))
-    }
-
-    /// Whether nothing was pushed.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// How many entries.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Bytes of all entries together.
-    pub fn size_bytes(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-/// A run of consecutive entries: a view of a shared batch, compared and hashed by content.
-#[derive(Clone)]
-pub struct Entries {
-    batch: Arc<Batch>,
-    from: u32,
-    to: u32,
-}
-
-impl Entries {
-    /// No entries.
-    pub fn none() -> Entries {
-        Entries::from(Batch::default())
-    }
-
-    /// Copies `entries` into a batch of their own.
-    pub fn of<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Entries {
-        let mut batch = Batch::default();
-        entries.into_iter().for_each(|entry| batch.push(entry));
-        Entries::from(batch)
-    }
-
-    /// How many entries.
-    pub fn len(&self) -> usize {
-        (self.to - self.from) as usize
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.from == self.to
-    }
-
-    /// The entry at `position`, counted from the start of this run. Panics beyond its end.
-    pub fn get(&self, position: usize) -> &[u8] {
-        assert!(position < self.len());
-        let at = self.from as usize + position;
-        &self.batch.bytes[self.start(at)..self.batch.ends[at] as usize]
-    }
-
-    /// All entries in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> + '_ {
-        (0..self.len()).map(|position| self.get(position))
-    }
-
-    /// The entries `from..to` of this run, sharing its bytes. Panics beyond its end.
-    pub fn slice(&self, from: usize, to: usize) -> Entries {
-        assert!(from <= to && to <= self.len());
-        let start = self.from;
-        Entries { batch: self.batch.clone(), from: start + from as u32, to: start + to as u32 }
-    }
-
-    /// Bytes of the entries together.
-    pub fn size_bytes(&self) -> usize {
-        self.start(self.to as usize) - self.start(self.from as usize)
-    }
-
-    /// Where the entry `at` of the whole batch begins.
-    fn start(&self, at: usize) -> usize {
-        if at == 0 { 0 } else { self.batch.ends[at - 1] as usize }
-    }
-
-    /// The most entries, from the start, that fit `bytes_max`; at least one if there is any.
-    fn fitting(&self, bytes_max: usize) -> usize {
-        if self.size_bytes() <= bytes_max {
-            return self.len();
-        }
-        let limit = self.start(self.from as usize) + bytes_max;
-        let ends = &self.batch.ends[self.from as usize..self.to as usize];
-        ends.partition_point(|end| *end as usize <= limit).max(1)
-    }
-}
-
-impl From<Batch> for Entries {
-    fn from(batch: Batch) -> Entries {
-        let to = batch.ends.len() as u32;
-        Entries { batch: Arc::new(batch), from: 0, to }
-    }
-}
-
-impl PartialEq for Entries {
-    fn eq(&self, other: &Entries) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for Entries {}
-
-impl Hash for Entries {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.len().hash(state);
-        self.iter().for_each(|entry| entry.hash(state));
-    }
-}
-
-impl fmt::Debug for Entries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|entry| entry.escape_ascii().to_string())).finish()
-    }
-}
 
 /// The entries `first..accepted`; those before `first` live in a snapshot only.
 /// Invariant: runs are not empty, adjoin each other, and cover `first..accepted` exactly.
@@ -222,7 +80,7 @@ impl Log {
                 self.runs.pop_front();
                 continue;
             }
-            let start_bytes = run.start_bytes + run.entries.slice(0, drop).size_bytes() as u64;
+            let start_bytes = run.start_bytes + run.entries.prefix_bytes(drop) as u64;
             *run = Run { start: first, start_bytes, entries: run.entries.slice(drop, len) };
             break;
         }
@@ -237,37 +95,37 @@ impl Log {
 
     /// All entries of `from..to`. Panics outside `first..=accepted`.
     pub fn iter(&self, from: Index, to: Index) -> impl Iterator<Item = &[u8]> + '_ {
-        self.runs_of(from, to).flat_map(|(run, from, to)| (from..to).map(|at| run.get(at)))
+        self.runs_of(from, to).flat_map(|(run, from, to)| run.between(from, to))
     }
 
     /// Entries from the start of `from..to` that fit `bytes_max`, at least one if there is any.
     /// Shares the log's bytes when they lie in one batch, else copies.
     pub fn slice(&self, from: Index, to: Index, bytes_max: usize) -> Entries {
-        let mut left = bytes_max;
-        let mut merged: Option<Batch> = None;
-        let mut single: Option<Entries> = None;
-        for (run, start, end) in self.runs_of(from, to) {
-            let part = run.slice(start, end);
-            let fitting = part.fitting(left);
-            let part = part.slice(0, fitting);
-            if single.is_some() && part.size_bytes() > left {
+        let mut runs = self.runs_of(from, to);
+        let Some((run, start, end)) = runs.next() else { return Entries::none() };
+        let stop = run.fitting(start, end, bytes_max).max(start + 1);
+        let first = run.slice(start, stop);
+        if stop < end || from.plus(first.len()) == to {
+            return first;
+        }
+        let mut left = bytes_max.saturating_sub(first.size_bytes());
+        let mut merged = Batch::default();
+        for (run, start, end) in runs {
+            let stop = run.fitting(start, end, left);
+            if stop == start || left == 0 {
                 break;
             }
-            left = left.saturating_sub(part.size_bytes());
-            match (&mut single, &mut merged) {
-                (None, _) => single = Some(part),
-                (Some(_), Some(batch)) => part.iter().for_each(|entry| batch.push(entry)),
-                (Some(first), None) => {
-                    let mut batch = Batch::default();
-                    first.iter().chain(part.iter()).for_each(|entry| batch.push(entry));
-                    merged = Some(batch);
-                }
+            if merged.is_empty() {
+                first.iter().for_each(|entry| merged.push(entry));
             }
-            if fitting < end - start || left == 0 {
+            let part = run.between(start, stop);
+            part.for_each(|entry| merged.push(entry));
+            left -= run.prefix_bytes(stop) - run.prefix_bytes(start);
+            if stop < end {
                 break;
             }
         }
-        merged.map(Entries::from).or(single).unwrap_or_else(Entries::none)
+        if merged.is_empty() { first } else { merged.seal() }
     }
 
     /// Bytes of all entries before `index`, counted from an arbitrary but fixed origin.
@@ -278,8 +136,7 @@ impl Log {
             return self.end_bytes;
         }
         let run = &self.runs[self.run_of(index)];
-        let within = run.entries.slice(0, index.since(run.start) as usize);
-        run.start_bytes + within.size_bytes() as u64
+        run.start_bytes + run.entries.prefix_bytes(index.since(run.start) as usize) as u64
     }
 
     /// The runs that meet `from..to`, each with the part of it that does.
@@ -299,11 +156,21 @@ impl Log {
 
     fn run_of(&self, index: Index) -> usize {
         assert!(self.first <= index && index < self.accepted, "an index outside the log");
-        // Readers are nearly always at the tail, so look there before searching.
-        match self.runs.back() {
-            Some(last) if last.start <= index => self.runs.len() - 1,
-            _ => self.runs.partition_point(|run| run.start <= index) - 1,
+        // Readers are nearly always near the tail, so double the distance from it before halving.
+        let mut end = self.runs.len();
+        let (mut run, mut distance) = (end - 1, 1);
+        while self.runs[run].start > index {
+            (end, run) = (run, run.saturating_sub(distance));
+            distance *= 2;
         }
+        while end - run > 1 {
+            let middle = run.midpoint(end);
+            match self.runs[middle].start <= index {
+                true => run = middle,
+                false => end = middle,
+            }
+        }
+        run
     }
 }
 
@@ -345,7 +212,7 @@ mod tests {
     fn a_slice_within_a_batch_shares_its_bytes() {
         let log = log(&["abc", "def"]);
         let slice = log.slice(Index(3), Index(5), usize::MAX);
-        assert!(Arc::ptr_eq(&slice.batch, &log.runs[1].entries.batch));
+        assert!(std::ptr::eq(slice.get(0), log.get(Index(3))));
         assert_eq!(text(&slice), "de");
     }
 
@@ -356,6 +223,21 @@ mod tests {
         assert_eq!(text(&log.slice(Index(1), Index(6), 4)), "bcde");
         assert_eq!(text(&log.slice(Index(1), Index(6), 0)), "b");
         assert_eq!(text(&log.slice(Index(1), Index(1), 9)), "");
+    }
+
+    #[test]
+    fn an_entry_is_found_in_whichever_batch_it_came() {
+        let sizes = (0..100).map(|batch| 1 + batch % 3);
+        let mut log = Log::default();
+        let mut next = 0_u8..;
+        sizes.for_each(|size| {
+            let entries: Vec<[u8; 1]> = next.by_ref().take(size).map(|entry| [entry]).collect();
+            log.append(Entries::of(entries.iter().map(|entry| entry.as_slice())));
+        });
+        for index in 0..log.accepted().0 {
+            assert_eq!(log.get(Index(index)), [index as u8]);
+            assert_eq!(log.position_bytes(Index(index)), index);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! overtaken; no handler relies on order. Ranges are half-open, indexes count entries.
 
 use super::ballot::{Ballot, GroupId, Index, NodeId, Round};
-use super::log::Entries;
+use super::entries::Entries;
 use std::fmt;
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@
 //!   models                                  every interleaving, by a model checker
 //! ```
 //! A driver loops: feed an input, then take out of the output
-//! - `take_write()`: append the records in order, sync, then feed `unsynced.synced()`;
+//! - `take_write()`: append the records in order, sync, then feed `unsynced.synced()`; `recycle` the
+//!   records to spare the next write an allocation;
 //! - `saves`: make the snapshot durable, then feed `SnapshotSaved`;
 //! - `messages` and `answers`: send them, at once if it likes;
 //! - `timers`: start them, feed `Timeout` when they fire.
@@ -22,6 +23,7 @@ mod ballot;
 mod compaction;
 mod durable;
 mod election;
+mod entries;
 mod failure_detector;
 mod interface;
 pub mod invariants;
@@ -32,11 +34,12 @@ mod sequence_paxos;
 
 pub use ballot::{Ballot, GroupId, Index, Members, NodeId, NodeSet, Round};
 pub use durable::{Contradiction, Durable, Record};
+pub use entries::{Batch, Entries};
 pub use interface::{
     Answer, Body, Config, Content, Input, Malformed, Outcome, Output, Request, Save, StateMachine,
     Suspicion, Synced, Timer, Unsynced, Write,
 };
-pub use log::{Batch, Entries, Log};
+pub use log::Log;
 pub use message::{Envelope, Leading, Message, Report};
 
 use acceptor::Acceptor;
@@ -168,7 +171,10 @@ impl<M: StateMachine> Replica<M> {
             Input::Request(request) => self.request(&request, out),
             Input::SnapshotSaved { index, image } => self.snapshot_saved(index, &image, out),
         }
-        self.settle(more, out);
+        // Nothing follows from a request that another joins at once: one settlement serves all.
+        if !more {
+            self.settle(out);
+        }
         if out.recorded() > recorded {
             self.acceptor.seal_write(out);
         }
@@ -565,7 +571,7 @@ impl<M: StateMachine> Replica<M> {
     // --- What follows --------------------------------------------------------------------------
 
     /// Draws the conclusions of a step, whatever the step was.
-    fn settle(&mut self, more: bool, out: &mut Output<M>) {
+    fn settle(&mut self, out: &mut Output<M>) {
         let adopted = match &mut self.role {
             Role::Follower(follower) => follower.complete(&self.acceptor),
             Role::Leader(leader) => leader.prepare(&self.config, &mut self.acceptor, out),
@@ -576,9 +582,7 @@ impl<M: StateMachine> Replica<M> {
         }
         match &mut self.role {
             Role::Leader(leader) => {
-                if !more {
-                    leader.seal_batch(&mut self.acceptor, out);
-                }
+                leader.seal_batch(&mut self.acceptor, out);
                 leader.decide(&self.config, &mut self.acceptor);
                 leader.send_accepts(&self.config, &self.acceptor, &self.detectors, out);
                 leader.reads.ask(&self.config, out);

@@ -4,8 +4,8 @@
 
 use super::super::ballot::{Ballot, Index, NodeId};
 use super::super::compaction::{self, PIECES_PER_PULL};
+use super::super::entries::{Batch, Entries};
 use super::super::interface::{Config, Content, Output, Save, StateMachine};
-use super::super::log::{Batch, Entries};
 use super::super::message::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -110,8 +110,10 @@ impl<P> Default for Early<P> {
 
 impl<P> Early<P> {
     fn keep(&mut self, position: u64, piece: P, last: bool) {
-        if self.0.len() < EARLY_MAX {
-            self.0.insert(position, (piece, last));
+        self.0.insert(position, (piece, last));
+        if self.0.len() > EARLY_MAX {
+            // The farthest is the least useful; the one in sequence must never be turned away.
+            self.0.pop_last();
         }
     }
 
@@ -310,7 +312,7 @@ impl<M: StateMachine> Adoption<M> {
             _ => {
                 let mut merged = Batch::default();
                 self.staged.iter().flat_map(Entries::iter).for_each(|entry| merged.push(entry));
-                Entries::from(merged)
+                merged.seal()
             }
         };
         let snapshot = match self.bridge {

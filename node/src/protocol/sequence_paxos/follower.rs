@@ -4,8 +4,8 @@
 
 use super::super::acceptor::{Acceptor, Marks};
 use super::super::ballot::{Ballot, Index, NodeId};
+use super::super::entries::Entries;
 use super::super::interface::{Config, Output, StateMachine};
-use super::super::log::Entries;
 use super::super::message::{Leading, Message};
 use super::adoption::{Adopted, Adoption, Offer};
 
@@ -97,7 +97,7 @@ impl<M: StateMachine> Follower<M> {
         }
         if end > accepted {
             let known = accepted.since(index) as usize;
-            acceptor.append(entries.slice(known, entries.len()), out);
+            acceptor.append(entries.skip(known), out);
         } else {
             self.owe(Owed::Accepted);
         }

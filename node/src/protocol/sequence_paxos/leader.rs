@@ -4,9 +4,9 @@
 
 use super::super::acceptor::Acceptor;
 use super::super::ballot::{Ballot, Index, NodeId, NodeSet};
+use super::super::entries::Batch;
 use super::super::failure_detector::Detector;
 use super::super::interface::{Body, Config, Origin, Outcome, Output, Request, StateMachine};
-use super::super::log::Batch;
 use super::super::message::{Leading, Message, Report};
 use super::super::reads::Reads;
 use super::adoption::{Adopted, Adoption, Offer};
@@ -117,10 +117,6 @@ impl<M: StateMachine> Leader<M> {
         out: &mut Output<M>,
     ) {
         let node = config.members.at(peer);
-        if self.peers[peer].stage == Stage::Syncing(report) {
-            // It has our offer, or will have it: to answer every hello with one could go on for ever.
-            return;
-        }
         self.peers[peer].heard();
         if report.promised < self.ballot {
             if self.may_ask() {
