@@ -91,7 +91,7 @@ impl<M: StateMachine> Node<M> {
     }
 }
 
-impl<M: StateMachine> Cluster<M> {
+impl<M: StateMachine + Default> Cluster<M> {
     /// A cluster with an elected leader that knows all followers.
     fn new(copies: bool, snapshot_every: u64) -> Cluster<M> {
         let members = Members::new([1, 2, 3].map(NodeId));

@@ -21,6 +21,8 @@ pub(super) struct Acceptor {
     unsynced: VecDeque<(u64, Marks)>,
     writes: u64,
     decided_recorded: Index,
+    /// The oldest write under way at the last tick, and for how many ticks it has been.
+    waiting: (u64, u32),
 }
 
 /// How far a log has come: what is true once everything written so far is durable.
@@ -48,6 +50,7 @@ impl Acceptor {
             unsynced: VecDeque::new(),
             writes: 0,
             decided_recorded: durable.decided,
+            waiting: (0, 0),
         }
     }
 
@@ -123,6 +126,17 @@ impl Acceptor {
         while let Some((_, marks)) = self.unsynced.pop_front_if(|(write, _)| *write <= synced.0) {
             self.durable = marks;
         }
+    }
+
+    /// A tick. For how many ticks the oldest write under way has waited for the disk.
+    pub fn stalled_ticks(&mut self) -> u32 {
+        let (oldest, ticks) = self.waiting;
+        self.waiting = match self.unsynced.front() {
+            Some((write, _)) if *write == oldest => (oldest, ticks.saturating_add(1)),
+            Some((write, _)) => (*write, 0),
+            None => (0, 0),
+        };
+        self.waiting.1
     }
 
     /// Whether the whole log was accepted under the promised ballot.

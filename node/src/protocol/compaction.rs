@@ -3,7 +3,8 @@
 //! Replicas take snapshots at the same indexes, multiples of `snapshot_every`, so that the images
 //! are equal and a follower may pull one image from several holders. The log is trimmed at most to
 //! what a durable snapshot covers, and not while a follower still pulls the snapshot before it: it
-//! would find the entries behind its snapshot gone, and start again for ever.
+//! would find the entries behind its snapshot gone, and start again for ever. A snapshot may run
+//! ahead of our own log on disk: the record that makes it count comes behind those entries.
 
 use super::ballot::{Index, NodeId};
 use super::interface::{Config, Content, Output, Save, StateMachine};
@@ -76,8 +77,16 @@ impl Snapshots {
     pub fn replace(&mut self, index: Index, image: Arc<[u8]>, now: u64) {
         let before = self.newest.replace(Snapshot::new(index, image));
         let candidates = [self.pinned.take(), before];
-        let in_use = |s: &Snapshot| s.pulled.is_some_and(|tick| now - tick < PIN_TICKS);
-        self.pinned = candidates.into_iter().flatten().find(in_use);
+        self.pinned = candidates.into_iter().flatten().find(|snapshot| snapshot.is_in_use(now));
+    }
+
+    /// Somebody pulls entries; they may be those behind a snapshot it has just pulled.
+    pub fn entries_pulled(&mut self, now: u64) {
+        for snapshot in [&mut self.pinned, &mut self.newest].into_iter().flatten() {
+            if snapshot.is_in_use(now) {
+                snapshot.pulled = Some(now);
+            }
+        }
     }
 
     /// Sends some pieces from `offset` on, if we hold that snapshot.
@@ -117,6 +126,10 @@ impl Snapshots {
 impl Snapshot {
     fn new(index: Index, image: Arc<[u8]>) -> Snapshot {
         Snapshot { index, digest: digest(&image), image, pulled: None }
+    }
+
+    fn is_in_use(&self, now: u64) -> bool {
+        self.pulled.is_some_and(|tick| now - tick < PIN_TICKS)
     }
 }
 

@@ -8,8 +8,10 @@
 //!
 //! Differences: a ballot becomes a candidate only when it is raised, so a late starter does not
 //! depose anyone; and a replica raises its ballot only when *no* peer it hears is happy with the
-//! leader. Two quorums meet, so a leader with a quorum of its own has a happy follower in every
-//! quorum, and nobody deposes it: a partition that leaves it connected costs nothing.
+//! leader. A replica is happy that sees its leader lead, whether or not it is connected itself. Two
+//! quorums meet, so a leader with a quorum of its own has a happy follower in every other quorum, and
+//! nobody deposes it: a partition that leaves it connected costs nothing. And a replica whose disk
+//! does not finish a write does not call itself connected, however well it answers.
 
 use super::ballot::{Ballot, Round};
 use super::interface::Config;
@@ -56,6 +58,8 @@ pub(super) struct Standing {
     pub leads: bool,
     /// Whether its log is as long as the leader's was at the last heartbeat.
     pub caught_up: bool,
+    /// Its disk has not finished a write for long: it would lead nobody anywhere.
+    pub stalled: bool,
 }
 
 /// A new leader is given this many ticks to show itself before its followers grow unhappy.
@@ -132,11 +136,14 @@ impl Election {
         self.observe(standing.promised);
         let alive = self.alive(config);
         let was_connected = self.connected;
-        self.connected = alive.iter().flatten().count() + 1 >= config.members.quorum();
+        let answered = alive.iter().flatten().count() + 1 >= config.members.quorum();
+        self.connected = answered && !standing.stalled;
         self.round.number += 1;
         self.grace_ticks = self.grace_ticks.saturating_sub(1);
         if !self.connected {
-            self.happy = false;
+            let follows = self.leader.node != config.node;
+            let content = self.grace_ticks > 0 || self.sees_leader(config, standing, &alive);
+            self.happy = follows && content;
             return None;
         }
         if !was_connected && self.leader != Ballot::NONE {
@@ -192,7 +199,7 @@ impl Election {
 
     /// Whether this replica is preferred to the leader, and the group is in a state to change.
     fn fails_back(&mut self, config: &Config, now: Standing, alive: &[Option<View>]) -> bool {
-        let well = config.peers().all(|(peer, _)| alive[peer].is_some_and(|view| view.happy));
+        let well = alive.iter().flatten().all(|view| view.happy);
         let preferred = config.priority > self.leader.priority;
         if !(preferred && self.happy && well && now.caught_up) {
             self.fail_back_ticks = 0;
@@ -208,7 +215,8 @@ mod tests {
     use super::super::ballot::{GroupId, Members, NodeId};
     use super::*;
 
-    const QUIET: Standing = Standing { promised: Ballot::NONE, leads: false, caught_up: true };
+    const QUIET: Standing =
+        Standing { promised: Ballot::NONE, leads: false, caught_up: true, stalled: false };
 
     fn config(node: u16) -> Config {
         Config::new(GroupId(0), NodeId(node), Members::new([1, 2, 3].map(NodeId)))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// The replicated state. Deterministic: the same entries at the same indexes give the same state,
 /// the same replies and the same image on every replica.
-pub trait StateMachine: Clone + Eq + Hash + fmt::Debug + Default {
+pub trait StateMachine: Clone + Eq + Hash + fmt::Debug {
     /// What a client gets.
     type Reply: Clone + Eq + Hash + fmt::Debug;
     /// Runs the entry at position `index`. Total: a malformed entry gets a reply and changes nothing.
@@ -57,8 +57,11 @@ pub struct Config {
     pub message_bytes: usize,
     /// Most bytes sent to one follower and not yet acknowledged.
     pub window_bytes: u64,
-    /// Most entries a leader takes on before they are decided; more requests are answered *busy*.
+    /// Most requests a leader takes on before they are decided, and on its own disk; more are
+    /// answered *busy*.
     pub undecided_max: u64,
+    /// The same, in bytes.
+    pub undecided_bytes_max: u64,
     /// A snapshot is taken each time the applied index is a multiple of this; zero for never.
     pub snapshot_every: u64,
     /// Entries kept in the log behind a snapshot, for followers that are a little late.
@@ -78,6 +81,7 @@ impl Config {
             message_bytes: 16 << 10,
             window_bytes: 1 << 20,
             undecided_max: 100_000,
+            undecided_bytes_max: 256 << 20,
             snapshot_every: 100_000,
             keep: 10_000,
         }

@@ -164,7 +164,11 @@ impl<M: StateMachine> Adoption<M> {
     fn pull(&self, config: &Config, out: &mut Output<M>) {
         let Adoption { ballot, accepted_ballot, staged_end: from, end, .. } = *self;
         match &self.bridge {
-            Bridge::Saving(_) => {}
+            // Nothing is missing, but the holder must go on keeping what comes behind its snapshot.
+            Bridge::Saving(image) => {
+                let (index, offset) = (Some(image.index), image.bytes.len() as u64);
+                out.send(config, self.source, Message::SnapshotPull { index, offset });
+            }
             Bridge::Fetching(fetch) => {
                 let (index, offset) = (fetch.image.map(|image| image.0), fetch.bytes.len() as u64);
                 out.send(config, fetch.holder, Message::SnapshotPull { index, offset });
@@ -275,10 +279,7 @@ impl<M: StateMachine> Adoption<M> {
     /// A retransmission tick: asks again if nothing came lately. False if it is time to give up.
     /// `others`: holders to try for the snapshot when its source is silent.
     pub fn retry(&mut self, config: &Config, others: &[NodeId], out: &mut Output<M>) -> bool {
-        if matches!(self.bridge, Bridge::Saving(_)) {
-            return true;
-        }
-        self.silent_ticks += 1;
+        self.silent_ticks = self.silent_ticks.saturating_add(1);
         if self.silent_ticks.is_multiple_of(ROTATE_TICKS)
             && let Bridge::Fetching(fetch) = &mut self.bridge
             && fetch.image.is_some()
@@ -289,7 +290,7 @@ impl<M: StateMachine> Adoption<M> {
         if self.silent_ticks.is_multiple_of(REPEAT_TICKS) {
             self.pull(config, out);
         }
-        self.silent_ticks < GIVE_UP_TICKS
+        matches!(self.bridge, Bridge::Saving(_)) || self.silent_ticks < GIVE_UP_TICKS
     }
 
     /// Whether the source, whose log now begins at `first`, cannot send what is pulled next.

@@ -1,6 +1,6 @@
 //! The leader: it prepares (collects promises, adopts the best log a quorum holds), then brings each
 //! follower to its log and has it accept what clients ask for.
-//! Source: Sequence Paxos (Haridi et al., 2020); DESIGN of the messages: see `message.rs`.
+//! Source: Sequence Paxos (Haridi et al., 2020).
 
 use super::super::acceptor::Acceptor;
 use super::super::ballot::{Ballot, Index, NodeId, NodeSet};
@@ -41,8 +41,9 @@ pub(in super::super) struct Prepare<M> {
     pub adoption: Option<Adoption<M>>,
     /// The accepted ballot of that log.
     best: Ballot,
-    /// Requests that came too early.
+    /// Requests that came too early, and their bytes together.
     early: Vec<Early>,
+    early_bytes: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -70,10 +71,11 @@ impl<M: StateMachine> Leader<M> {
     pub fn new(config: &Config, ballot: Ballot, boot: u64) -> Leader<M> {
         let count = config.members.count();
         let promises = vec![None; count];
-        let (asked, adoption, best, early) = (false, None, Ballot::NONE, Vec::new());
+        let (asked, adoption, best) = (false, None, Ballot::NONE);
+        let (early, early_bytes) = (Vec::new(), 0);
         Leader {
             ballot,
-            phase: Phase::Prepare(Prepare { asked, promises, adoption, best, early }),
+            phase: Phase::Prepare(Prepare { asked, promises, adoption, best, early, early_bytes }),
             reads: Reads::new(ballot, boot),
             peers: vec![Progress::default(); count],
         }
@@ -134,7 +136,10 @@ impl<M: StateMachine> Leader<M> {
                 {
                     progress.accepted(report.accepted, acceptor.log.first());
                     progress.rewind(report.accepted);
-                } else if report.accepted_ballot < self.ballot {
+                } else if report.accepted_ballot < self.ballot && progress.stage != Stage::Accepting
+                {
+                    // Whoever accepted from us has our log; a report of less is an old one. A fresh
+                    // report's offer always agrees with its log, so this exchange comes to an end.
                     progress.stage = Stage::Syncing(report);
                     accept.offer(config, acceptor, node, report, out);
                 }
@@ -204,7 +209,8 @@ impl<M: StateMachine> Leader<M> {
         out: &mut Output<M>,
     ) {
         match &mut self.phase {
-            Phase::Prepare(prepare) if (prepare.early.len() as u64) < config.undecided_max => {
+            Phase::Prepare(prepare) if prepare.has_room(config) => {
+                prepare.early_bytes += body.len() as u64;
                 prepare.early.push(Early { origin, write, body: body.to_vec() });
             }
             Phase::Accept(accept) if write && accept.has_room(config, acceptor) => {
@@ -275,7 +281,10 @@ impl<M: StateMachine> Leader<M> {
                 accept.offer(config, acceptor, node, report, out);
                 continue;
             }
-            let window = if detectors[peer].is_suspected() { 1 } else { config.window_bytes };
+            let window = match detectors[peer].is_suspected() {
+                true => 1,
+                false => progress.window_bytes(config.window_bytes),
+            };
             let acked = log.position_bytes(progress.acked.max(log.first()));
             while progress.next < log.accepted()
                 && log.position_bytes(progress.next) - acked < window
@@ -373,10 +382,13 @@ impl<M: StateMachine> Leader<M> {
             || config.peers().any(outstanding)
     }
 
-    /// What a heartbeat tells the followers; nothing while our own promise is not durable.
-    pub fn leading(&self, acceptor: &Acceptor) -> Option<Leading> {
+    /// What a heartbeat tells a follower; nothing while our own promise is not durable. It counts
+    /// what was sent there: what the window still holds back is not missing.
+    pub fn leading(&self, acceptor: &Acceptor, peer: usize) -> Option<Leading> {
+        let progress = &self.peers[peer];
         let accepted = match self.phase {
             Phase::Prepare(_) => Index::ZERO,
+            Phase::Accept(_) if progress.stage == Stage::Accepting => progress.next,
             Phase::Accept(_) => acceptor.log.accepted(),
         };
         let decided = acceptor.decided.min(accepted);
@@ -452,6 +464,11 @@ impl<M: StateMachine> Prepare<M> {
         self.adoption = Some(Adoption::begin(config, offer, out));
     }
 
+    fn has_room(&self, config: &Config) -> bool {
+        let count = self.early.len() as u64;
+        count < config.undecided_max && self.early_bytes < config.undecided_bytes_max
+    }
+
     /// Pulls again; a source that never answers takes its promise back, so to speak: the rest may
     /// still be a quorum, and if not, it is asked anew.
     fn retry(&mut self, config: &Config, detectors: &[Detector], out: &mut Output<M>) {
@@ -468,9 +485,19 @@ impl<M: StateMachine> Prepare<M> {
 }
 
 impl Accept {
+    /// Whether another entry may be taken on. What is decided but not on our own disk counts too:
+    /// the others may well go on without our disk, while all that waits for it piles up here.
     fn has_room(&self, config: &Config, acceptor: &Acceptor) -> bool {
-        let undecided = acceptor.log.accepted().since(acceptor.decided) + self.batch.len() as u64;
-        undecided < config.undecided_max && self.batch.size_bytes() < Batch::SIZE_BYTES_MAX / 2
+        let durable = match acceptor.durable.accepted_ballot == acceptor.accepted_ballot {
+            true => acceptor.durable.accepted,
+            false => self.adopted,
+        };
+        let log = &acceptor.log;
+        let settled = acceptor.decided.min(durable).max(log.first());
+        let count = log.accepted().since(settled) + self.batch.len() as u64;
+        let bytes = log.position_bytes(log.accepted()) - log.position_bytes(settled)
+            + self.batch.size_bytes() as u64;
+        count < config.undecided_max && bytes < config.undecided_bytes_max
     }
 
     /// Offers our log to a follower that promised: from where the two surely agree.

@@ -15,6 +15,7 @@ pub(super) mod adoption;
 pub(super) mod follower;
 pub(super) mod leader;
 mod progress;
+mod roles;
 
 use follower::Follower;
 use leader::Leader;

@@ -20,6 +20,11 @@ pub(super) struct Progress {
     patience_ticks: u32,
     /// Sending went back to a reported gap; further reports of the same gap change nothing.
     rewound: bool,
+    /// The window is halved so many times: once for each time we went back, one less for each
+    /// window that was acknowledged since.
+    halvings: u32,
+    /// What was sent when the halvings were last counted down.
+    window_end: Index,
 }
 
 /// What a follower needs next.
@@ -36,6 +41,9 @@ pub(super) enum Stage {
 
 /// Repetitions are at most so many retransmission ticks apart.
 const PATIENCE_TICKS_MAX: u32 = 16;
+
+/// A window shrinks to no less than a 256th.
+const HALVINGS_MAX: u32 = 8;
 
 impl Progress {
     /// Anything came from it: it lives, so there is no reason to repeat ourselves more rarely. What
@@ -55,6 +63,10 @@ impl Progress {
         if accepted > self.acked {
             self.acked = accepted;
             (self.quiet_ticks, self.rewound) = (0, false);
+            if accepted >= self.window_end {
+                self.window_end = self.next;
+                self.halvings = self.halvings.saturating_sub(1);
+            }
         }
         self.next = self.next.max(accepted);
     }
@@ -72,7 +84,13 @@ impl Progress {
         if index < self.next && !self.rewound {
             self.next = index.max(self.acked);
             self.rewound = true;
+            self.halvings = (self.halvings + 1).min(HALVINGS_MAX);
         }
+    }
+
+    /// Bytes that may be under way: fewer to a follower, or over a link, that loses what we send.
+    pub fn window_bytes(&self, full_bytes: u64) -> u64 {
+        (full_bytes >> self.halvings).max(1)
     }
 
     /// A retransmission tick. Whether it is time to repeat what was not answered.
