@@ -106,9 +106,10 @@ impl Acceptor {
         self.log.trim(first);
     }
 
-    /// Writes the decided index down if it moved; a recovery then has less to learn.
-    pub fn record_decided<M: StateMachine>(&mut self, out: &mut Output<M>) {
-        if self.decided > self.decided_recorded {
+    /// Writes the decided index down if it moved; a recovery then has less to learn. With `probe`
+    /// also if it did not, unless another write is under way: to see whether the disk still works.
+    pub fn record_decided<M: StateMachine>(&mut self, probe: bool, out: &mut Output<M>) {
+        if self.decided > self.decided_recorded || (probe && self.unsynced.is_empty()) {
             out.record(Record::Decided(self.decided));
             self.decided_recorded = self.decided;
         }

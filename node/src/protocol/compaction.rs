@@ -47,6 +47,11 @@ impl Snapshots {
         self.newest.as_ref().map_or(Index::ZERO, |snapshot| snapshot.index)
     }
 
+    /// Whether a snapshot of our own is being written.
+    pub fn is_saving(&self) -> bool {
+        self.saving.is_some()
+    }
+
     /// Whether `applied` is a place for a snapshot that nobody has taken yet.
     pub fn is_due(&self, config: &Config, applied: Index) -> bool {
         config.snapshot_every > 0

@@ -11,7 +11,8 @@
 //! leader. A replica is happy that sees its leader lead, whether or not it is connected itself. Two
 //! quorums meet, so a leader with a quorum of its own has a happy follower in every other quorum, and
 //! nobody deposes it: a partition that leaves it connected costs nothing. And a replica whose disk
-//! does not finish a write does not call itself connected, however well it answers.
+//! does not finish a write neither leads nor answers: it can promise and accept nothing, so it must
+//! not count towards anybody's quorum.
 
 use super::ballot::{Ballot, Round};
 use super::interface::Config;
@@ -26,6 +27,7 @@ pub(super) struct Election {
     round: Round,
     peers: Vec<Peer>,
     connected: bool,
+    stalled: bool,
     happy: bool,
     /// Ticks left for a new leader to show itself.
     grace_ticks: u32,
@@ -77,6 +79,7 @@ impl Election {
             round: Round { boot, number: 0 },
             peers: vec![Peer::default(); config.members.count()],
             connected: config.members.quorum() == 1,
+            stalled: false,
             happy: false,
             grace_ticks: 0,
             fail_back_ticks: 0,
@@ -98,10 +101,10 @@ impl Election {
         self.connected
     }
 
-    /// What this replica says of itself.
-    pub fn view(&self) -> View {
+    /// What this replica says of itself; nothing while its disk is stalled.
+    pub fn view(&self) -> Option<View> {
         let Election { ballot, leader, connected, happy, .. } = *self;
-        View { ballot, leader, connected, happy }
+        (!self.stalled).then_some(View { ballot, leader, connected, happy })
     }
 
     /// Whether the leader was seen leading at the last tick, so that clients are well sent there.
@@ -137,7 +140,8 @@ impl Election {
         let alive = self.alive(config);
         let was_connected = self.connected;
         let answered = alive.iter().flatten().count() + 1 >= config.members.quorum();
-        self.connected = answered && !standing.stalled;
+        self.stalled = standing.stalled;
+        self.connected = answered && !self.stalled;
         self.round.number += 1;
         self.grace_ticks = self.grace_ticks.saturating_sub(1);
         if !self.connected {
@@ -259,7 +263,7 @@ mod tests {
             election.reply(1, round, happy);
             assert_eq!(election.tick(&config, QUIET), None);
         }
-        assert!(election.is_connected() && !election.view().happy);
+        assert!(election.is_connected() && !election.view().is_some_and(|view| view.happy));
     }
 
     #[test]

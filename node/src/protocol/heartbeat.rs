@@ -38,7 +38,10 @@ impl<M: StateMachine> Replica<M> {
             };
             out.send(&self.config, node, Message::HeartbeatRequest { round, leading });
         }
-        self.acceptor.record_decided(out);
+        // A disk that hangs while it writes a snapshot would otherwise show in nothing else.
+        let saving = self.snapshots.is_saving()
+            || self.adoption().is_some_and(|(adoption, _)| adoption.is_saving());
+        self.acceptor.record_decided(saving, out);
     }
 
     pub(super) fn heartbeat_request(
@@ -48,9 +51,10 @@ impl<M: StateMachine> Replica<M> {
         leading: Option<Leading>,
         out: &mut Output<M>,
     ) {
-        let View { ballot, leader, connected, happy } = self.election.view();
-        let reply = Message::HeartbeatReply { round, ballot, leader, connected, happy };
-        out.send(&self.config, self.config.members.at(peer), reply);
+        if let Some(View { ballot, leader, connected, happy }) = self.election.view() {
+            let reply = Message::HeartbeatReply { round, ballot, leader, connected, happy };
+            out.send(&self.config, self.config.members.at(peer), reply);
+        }
         if let Some(leading) = leading
             && let Some((follower, acceptor, _)) = self.follow(peer, leading.ballot, out)
         {

@@ -298,6 +298,11 @@ impl<M: StateMachine> Adoption<M> {
         matches!(self.bridge, Bridge::NotNeeded | Bridge::Saved(_)) && self.staged_end < first
     }
 
+    /// Whether a snapshot that was pulled is being written.
+    pub fn is_saving(&self) -> bool {
+        matches!(self.bridge, Bridge::Saving(_))
+    }
+
     /// Whether all of it is here.
     pub fn is_complete(&self) -> bool {
         let bridged = matches!(self.bridge, Bridge::NotNeeded | Bridge::Saved(_));
