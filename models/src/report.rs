@@ -40,7 +40,8 @@ pub fn table(tally: &Tally, took: Duration, jobs: usize) {
     row("  refused (wiped, corrupt)", grouped(tally.refused));
     row("snapshots taken", grouped(tally.snapshots_taken));
     row("snapshots installed", grouped(tally.snapshots_installed));
-    row("longest recovery after the storm", format!("{} ms", tally.recovery_us_max / 1000));
+    row("longest wait, faults lasting", format!("{} ms", tally.endured_us_max / 1000));
+    row("longest recovery after all faults", format!("{} ms", tally.recovery_us_max / 1000));
     println!();
     println!("  {:<34}{:>16}{:>16}", "fault", "injected", "had an effect");
     for fault in Fault::ALL {

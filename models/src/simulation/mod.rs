@@ -2,6 +2,7 @@
 //! last step. Reading order: `plan.rs` says what a seed draws, `world.rs` runs it, `network.rs`,
 //! `disk.rs`, `client.rs` and `nemesis.rs` are what it is made of, `oracle.rs` judges.
 
+mod calm;
 mod client;
 mod disk;
 mod hash;

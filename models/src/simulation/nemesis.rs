@@ -50,6 +50,7 @@ impl World {
                 self.nodes[victim].ambush_us = Some(for_us);
                 Ok(())
             }
+            Fault::StuckDisk | Fault::LinkGraph => unreachable!("not drawn in a storm"),
             Fault::SlowDisk => {
                 self.nodes[victim].slow_disk_until_us = self.queue.now_us() + for_us;
                 Ok(())
@@ -136,8 +137,10 @@ impl World {
             if self.nodes[victim].replica.is_some() {
                 touched = true;
                 self.crash(victim)?;
-                let spread = self.random.u64(0..5_000);
-                self.queue.after(for_us + spread, Event::Restart(victim));
+                // Back at once, it meets those who speak of the time before.
+                let for_us = if self.random.bool() { for_us / 16 } else { for_us };
+                let spread_us = self.random.u64(0..5_000);
+                self.queue.after(for_us + spread_us, Event::Restart(victim));
             }
         }
         if touched {

@@ -23,6 +23,8 @@ pub struct Node {
     /// A pause for which nothing has had to wait yet.
     pub(super) unnoticed_pause: Option<Fault>,
     pub(super) slow_disk_until_us: u64,
+    /// No write becomes durable any more.
+    pub(super) stuck_disk: bool,
     /// How fast the clock runs; none is true time.
     pub(super) clock_percent: Option<u64>,
     /// Dies as soon as it writes something, and is down for so long.

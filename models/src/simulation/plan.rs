@@ -108,11 +108,15 @@ pub enum Fault {
     FlipBit,
     /// Kills a node and wipes its disk: it must refuse to start.
     Wipe,
+    /// After the storm: one disk never finishes a write again.
+    StuckDisk,
+    /// After the storm: some links, perhaps one way, never work again.
+    LinkGraph,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 19] = [
+    pub const ALL: [Fault; 21] = [
         Fault::Crash,
         Fault::CrashLeader,
         Fault::Ambush,
@@ -132,6 +136,8 @@ impl Fault {
         Fault::SlowLeader,
         Fault::FlipBit,
         Fault::Wipe,
+        Fault::StuckDisk,
+        Fault::LinkGraph,
     ];
 
     /// As the table has it.
@@ -156,6 +162,8 @@ impl Fault {
             Fault::SlowLeader => "slow clock of the leader",
             Fault::FlipBit => "bit flip on disk",
             Fault::Wipe => "wiped disk",
+            Fault::StuckDisk => "lasting: stuck disk",
+            Fault::LinkGraph => "lasting: links cut",
         }
     }
 }
@@ -186,14 +194,15 @@ impl Plan {
         let mut faults = Vec::new();
         for fault in Fault::ALL {
             let rare = matches!(fault, Fault::Wipe | Fault::FlipBit | Fault::CrashAll);
-            if random.bool() {
+            let lasting = matches!(fault, Fault::StuckDisk | Fault::LinkGraph);
+            if !lasting && random.bool() {
                 faults.push((fault, if rare { 1 } else { random.u32(1..8) }));
             }
         }
         if faults.is_empty() {
             faults.push((Fault::Crash, 1));
         }
-        let bent = random.bool();
+        let bent = random.u8(0..4) > 0;
         Plan {
             nodes,
             priorities,

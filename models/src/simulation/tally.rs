@@ -33,6 +33,8 @@ pub struct Tally {
     pub histories_undecided: u64,
     /// The longest time from the healing of all faults to full agreement.
     pub recovery_us_max: u64,
+    /// The longest time until every client was answered with some faults lasting.
+    pub endured_us_max: u64,
     /// By fault: how often, and how often it touched anything.
     pub faults: BTreeMap<Fault, (u64, u64)>,
 }
@@ -50,11 +52,12 @@ impl Tally {
 
     /// Adds the counts of other runs.
     pub fn add(&mut self, other: &Tally) {
-        let Tally { faults, recovery_us_max, .. } = other;
+        let Tally { faults, recovery_us_max, endured_us_max, .. } = other;
         for (fault, (injected, effective)) in faults {
             let counts = self.faults.entry(*fault).or_default();
             *counts = (counts.0 + injected, counts.1 + effective);
         }
+        self.endured_us_max = self.endured_us_max.max(*endured_us_max);
         self.recovery_us_max = self.recovery_us_max.max(*recovery_us_max);
         let mut theirs = other.clone();
         for (mine, theirs) in self.counts().into_iter().zip(theirs.counts()) {

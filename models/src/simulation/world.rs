@@ -10,9 +10,7 @@ use super::tally::Tally;
 use super::trace::Trace;
 use fastrand::Rng;
 use node::kv::{Reply, Store};
-use node::protocol::{
-    Ballot, Body, Envelope, Index, Input, Outcome, Output, Replica, Request, Timer,
-};
+use node::protocol::{Ballot, Body, Envelope, Index, Input, Outcome, Output, Request, Timer};
 use std::sync::Arc;
 
 /// The whole state of a run.
@@ -55,8 +53,6 @@ pub enum Event {
 const SWEEP_EVENTS: u64 = 512;
 /// No run of some seconds needs as many; one that gets there is caught in a storm of its own making.
 const EVENTS_MAX: u64 = 3_000_000;
-/// With the storm over, the cluster must agree within so many election timeouts.
-pub const CALM_TIMEOUTS_MAX: u64 = 10;
 
 impl World {
     /// A cluster that has just been switched on. Keeps the last steps before `traced_until_us` in words.
@@ -81,12 +77,14 @@ impl World {
         }
     }
 
-    /// Runs both phases: a storm that must break nothing, then a calm in which all must be well.
+    /// Runs all phases: a storm that must break nothing, faults that last and must not stop a
+    /// majority, and a calm in which all must be well.
     pub fn run(&mut self) -> Result<Tally, Violation> {
         self.start()?;
         let first = self.random.u64(self.plan.fault_every_us.clone());
         self.queue.after(first, Event::Strike);
         self.run_until(self.plan.storm_us)?;
+        self.endure()?;
         self.calm()?;
         let mut tally = self.tally();
         tally.histories_undecided = u64::from(self.oracle.judge_history()?);
@@ -156,63 +154,6 @@ impl World {
         let leading =
             self.nodes.iter().enumerate().filter_map(|(at, node)| Some((leads(node)?, at)));
         leading.max().map(|(_, at)| at)
-    }
-
-    /// Ends every fault and brings back whoever can come back; then all must agree in time.
-    fn calm(&mut self) -> Result<(), Violation> {
-        self.calm = true;
-        self.note(|| "nemesis: heals everything".to_string());
-        self.links.heal();
-        (self.plan.sync_us, self.plan.save_us) = (50..300, 100..1_000);
-        (self.plan.think_us, self.plan.patience_us) = (0..2_000, 20_000);
-        for node in 0..self.plan.nodes {
-            let healed = &mut self.nodes[node];
-            (healed.paused_until_us, healed.slow_disk_until_us) = (0, 0);
-            healed.clock_percent = None;
-            self.resume(node);
-            self.restart(node)?;
-        }
-        self.clients.iter_mut().for_each(Client::finish);
-        let healed_us = self.queue.now_us();
-        let limit_us = CALM_TIMEOUTS_MAX * self.plan.election_timeout_us();
-        while let Some(missing) = self.missing() {
-            if self.queue.now_us() > healed_us + limit_us {
-                let states = self.states();
-                return Err(format!(
-                    "{CALM_TIMEOUTS_MAX} election timeouts after the last fault, {missing}:{states}"
-                ));
-            }
-            // Agreement is looked for now and then: looking costs more than an event.
-            for _ in 0..16 {
-                self.next()?;
-            }
-        }
-        self.tally.recovery_us_max = self.queue.now_us() - healed_us;
-        self.sweep()
-    }
-
-    /// What keeps the cluster from being in full agreement, all answered.
-    fn missing(&self) -> Option<&'static str> {
-        if !self.clients.iter().all(Client::is_done) {
-            return Some("a client still waits for its answer");
-        }
-        let mut statuses =
-            self.nodes.iter().filter_map(|node| node.replica.as_ref()).map(Replica::status);
-        let first = statuses.next()?;
-        if first.applied != first.accepted {
-            return Some("an entry is not decided and applied");
-        }
-        let behind = statuses
-            .any(|status| (status.accepted, status.applied) != (first.accepted, first.applied));
-        behind.then_some("a replica is behind")
-    }
-
-    fn states(&self) -> String {
-        let state = |(at, node): (usize, &Node)| match &node.replica {
-            Some(replica) => format!("\n  n{}: {:?}", at + 1, replica.status()),
-            None => format!("\n  n{}: down", at + 1),
-        };
-        self.nodes.iter().enumerate().map(state).collect()
     }
 
     // --- Events --------------------------------------------------------------------------------
@@ -315,6 +256,10 @@ impl World {
             _ => return Some(event),
         };
         let paused = &mut self.nodes[node];
+        if paused.stuck_disk && matches!(event, Event::Synced { .. } | Event::Saved { .. }) {
+            paused.mailbox.push(event);
+            return None;
+        }
         let resumes_us = paused.paused_until_us;
         if resumes_us <= self.queue.now_us() || paused.replica.is_none() {
             return Some(event);
