@@ -68,15 +68,52 @@ impl World {
             Fault::Depose => {
                 let Some(leader) = self.leader() else { return Ok(()) };
                 self.nodes[leader].clock_percent = Some(self.plan.clock_percent.start);
+                let deposed_us = for_us + 3 * self.plan.election_timeout_us();
+                // Alone, or with fewer friends than make a quorum.
+                let mut side = vec![leader];
+                let friends = self.random.usize(0..self.plan.limits.members.quorum());
                 let others = (0..nodes).filter(|node| *node != leader);
-                let cuts = others.flat_map(|node| [(leader, node), (node, leader)]).collect();
-                self.disturb(fault, cuts, (0, 0), for_us + 3 * self.plan.election_timeout_us())
+                side.extend(others.take(friends.saturating_sub(1)));
+                self.disturb(fault, self.around(&side), (0, 0), deposed_us)
+            }
+            Fault::TurnRound => {
+                let Some(leader) = self.leader() else { return Ok(()) };
+                let deposed_us = self.plan.election_timeout_us() * self.random.u64(2..5);
+                self.queue.after(deposed_us, Event::TurnRound { leader, for_us });
+                self.disturb(fault, self.around(&[leader]), (0, 0), deposed_us)
             }
             Fault::Isolate | Fault::Halves | Fault::OneWay | Fault::Chain | Fault::Hub => {
                 let cuts = self.shape(fault);
                 self.disturb(fault, cuts, (0, 0), for_us)
             }
         }
+    }
+
+    /// The second half of [`Fault::TurnRound`].
+    pub(super) fn turn_round(&mut self, leader: usize, for_us: u64) -> Result<(), Violation> {
+        let mut others: Vec<usize> = (0..self.plan.nodes).filter(|node| *node != leader).collect();
+        self.random.shuffle(&mut others);
+        others.truncate(self.plan.limits.members.quorum() - 1);
+        for &node in others.iter() {
+            if self.nodes[node].replica.is_some() {
+                self.crash(node)?;
+                let down_us = self.random.u64(0..2_000);
+                self.queue.after(down_us, Event::Restart(node));
+            }
+        }
+        others.push(leader);
+        let for_us = for_us + self.plan.election_timeout_us();
+        self.disturb(Fault::TurnRound, self.around(&others), (0, 0), for_us)?;
+        // Its first half has been counted.
+        self.links.active.last_mut().expect("just pushed").effective = true;
+        Ok(())
+    }
+
+    /// All ordered pairs of one node among `these` and one that is not.
+    fn around(&self, these: &[usize]) -> Vec<(usize, usize)> {
+        let nodes = self.plan.nodes;
+        let pairs = (0..nodes * nodes).map(|pair| (pair / nodes, pair % nodes));
+        pairs.filter(|(a, b)| these.contains(a) != these.contains(b)).collect()
     }
 
     /// The ordered pairs that a partition cuts. Positions are shuffled first.

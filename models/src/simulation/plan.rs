@@ -88,8 +88,12 @@ pub enum Fault {
     Halves,
     /// Cuts single directions of single links.
     OneWay,
-    /// Cuts the leader off and slows its clock down: it goes on leading, as far as it knows.
+    /// Cuts the leader off, alone or with a few, and slows its clock down: it goes on leading, as
+    /// far as it knows.
     Depose,
+    /// Cuts the leader off until it is deposed; then the partition turns round: it is with a quorum
+    /// whose other members all restart at that moment, and the new leader is cut off.
+    TurnRound,
     /// Leaves a chain of links.
     Chain,
     /// Leaves one hub that all links pass.
@@ -116,7 +120,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 21] = [
+    pub const ALL: [Fault; 22] = [
         Fault::Crash,
         Fault::CrashLeader,
         Fault::Ambush,
@@ -127,6 +131,7 @@ impl Fault {
         Fault::Halves,
         Fault::OneWay,
         Fault::Depose,
+        Fault::TurnRound,
         Fault::Chain,
         Fault::Hub,
         Fault::Loss,
@@ -153,6 +158,7 @@ impl Fault {
             Fault::Halves => "partition: halves",
             Fault::OneWay => "partition: one way",
             Fault::Depose => "partition: the leader, its clock slow",
+            Fault::TurnRound => "partition: turns round",
             Fault::Chain => "partition: chain",
             Fault::Hub => "partition: hub",
             Fault::Loss => "loss burst",
@@ -196,7 +202,9 @@ impl Plan {
             let rare = matches!(fault, Fault::Wipe | Fault::FlipBit | Fault::CrashAll);
             let lasting = matches!(fault, Fault::StuckDisk | Fault::LinkGraph);
             if !lasting && random.bool() {
-                faults.push((fault, if rare { 1 } else { random.u32(1..8) }));
+                let often = matches!(fault, Fault::Depose | Fault::TurnRound);
+                let weight = if often { 4..12 } else { 1..8 };
+                faults.push((fault, if rare { 1 } else { random.u32(weight) }));
             }
         }
         if faults.is_empty() {

@@ -47,6 +47,7 @@ pub enum Event {
     End(u64),
     Restart(usize),
     Resume(usize),
+    TurnRound { leader: usize, for_us: u64 },
 }
 
 /// All predicates over the whole cluster are swept once in so many events, and at every crash.
@@ -225,7 +226,12 @@ impl World {
                 self.tally.retries += u64::from(matches!(step, Step::Ask { .. }));
                 self.go_on(client, step, note)
             }
-            Event::Strike | Event::End(_) | Event::Ambush { .. } if self.calm => Ok(()),
+            Event::Strike | Event::End(_) | Event::Ambush { .. } | Event::TurnRound { .. }
+                if self.calm =>
+            {
+                Ok(())
+            }
+            Event::TurnRound { leader, for_us } => self.turn_round(leader, for_us),
             Event::Ambush { node, life, down_us } if life == self.nodes[node].life => {
                 self.tally.effective(Fault::Ambush);
                 self.queue.after(down_us, Event::Restart(node));
