@@ -46,13 +46,13 @@ step "documentation builds without a warning" \
 step "tests pass: units, scenarios, any message, boundaries" cargo test --quiet --workspace
 step "both builds of the simulator" \
     bash -c 'cargo build --quiet -p models && cargo build --quiet --release -p models'
-step "300 seeds are clean with every invariant asserted after every step" \
-    simulate debug --seeds 300
-step "2000 seeds are clean at full speed" simulate release --seeds 2000
-step "200 of 200 seeds take the same steps in debug and release builds" same_hashes 200
-step "and each of them was hashed" every_seed_hashed 200
+step "2000 seeds are clean with every invariant asserted after every step" \
+    simulate debug --seeds 2000
+step "10000 seeds are clean at full speed" simulate release --seeds 10000
+step "1000 of 1000 seeds take the same steps in debug and release builds" same_hashes 1000
+step "and each of them was hashed" every_seed_hashed 1000
 for scenario in quorum-loss constrained chained; do
-    step "recovery from $scenario, 20 of 20" simulate release --scenario "$scenario" --seeds 20
+    step "recovery from $scenario, 100 of 100" simulate release --scenario "$scenario" --seeds 100
 done
 
 printf '\nproved:\n'
