@@ -65,6 +65,27 @@ pub struct Durable {
     pub(super) snapshot: Index,
 }
 
+/// The numbers of a durable state: with the entries of its log, all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Summary {
+    /// The replication group.
+    pub group: GroupId,
+    /// The node.
+    pub node: NodeId,
+    /// How often the replica has started.
+    pub boot: u64,
+    /// The highest ballot vowed to be followed.
+    pub promised: Ballot,
+    /// The ballot of the latest accepted write.
+    pub accepted_ballot: Ballot,
+    /// Entries known to be chosen.
+    pub decided: Index,
+    /// Entries covered by the snapshot.
+    pub snapshot: Index,
+    /// The first entry of the log.
+    pub first: Index,
+}
+
 /// Durable state that cannot have been written by a correct replica on a correct disk. A replica
 /// must not start from it: whatever it guessed, it might break a promise it no longer knows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -87,6 +108,8 @@ pub enum Contradiction {
     DecidedBeyondLog(Index),
     /// A trim that goes back, or drops entries that no snapshot covers.
     TrimmedBeyondSnapshot(Index),
+    /// A checkpoint that no state can have had, or another than the records before it add up to.
+    Checkpoint,
     /// The snapshot that the records name was not given, or covers another count of entries.
     SnapshotMissing(Index),
     /// The snapshot cannot be read.
@@ -112,6 +135,28 @@ impl Durable {
             Record::Decided(index) => self.decided(*index),
             Record::Trim { snapshot, first } => self.trim(*snapshot, *first),
         }
+    }
+
+    /// The whole state but the entries, for a driver that writes it down anew to forget the records
+    /// it came from. None for an empty disk.
+    pub fn summary(&self) -> Option<Summary> {
+        let (group, node) = self.identity?;
+        let Durable { boot, promised, accepted_ballot, decided, snapshot, .. } = *self;
+        let first = self.log.first();
+        Some(Summary { group, node, boot, promised, accepted_ballot, decided, snapshot, first })
+    }
+
+    /// The state that had this `summary` and these `entries` in its log.
+    pub fn restore(summary: Summary, entries: Entries) -> Result<Durable, Contradiction> {
+        let Summary { group, node, boot, promised, accepted_ballot, decided, snapshot, first } =
+            summary;
+        ensure(first.0 <= INDEX_MAX, Contradiction::Checkpoint)?;
+        let mut log = Log::starting_at(first);
+        log.append(entries);
+        let ordered = first <= snapshot && snapshot <= decided && decided <= log.accepted();
+        ensure(ordered && accepted_ballot <= promised, Contradiction::Checkpoint)?;
+        let identity = Some((group, node));
+        Ok(Durable { identity, boot, promised, accepted_ballot, decided, log, snapshot })
     }
 
     /// How many entries the snapshot covers that a recovery needs; zero for none. A driver keeps
@@ -250,6 +295,9 @@ impl fmt::Display for Contradiction {
             Contradiction::TrimmedBeyondSnapshot(first) => {
                 write!(f, "the log was trimmed to {first} with no snapshot that covers the rest")
             }
+            Contradiction::Checkpoint => {
+                write!(f, "a checkpoint that differs from the records before it, or from any state")
+            }
             Contradiction::SnapshotMissing(index) => {
                 write!(f, "the snapshot at {index}, which the log needs, is not there")
             }
@@ -342,6 +390,18 @@ mod tests {
         let (from, entries) = (Index(0), Entries::none());
         let sync = Record::Sync { ballot: B2, from, entries, snapshot: false };
         assert_eq!(disk.replay(&sync), Err(Contradiction::NotAdjoining(Index(0))));
+    }
+
+    #[test]
+    fn a_state_written_down_whole_is_restored() {
+        let mut disk = disk();
+        disk.replay(&Record::Trim { snapshot: Index(1), first: Index(1) }).expect("decided");
+        let summary = disk.summary().expect("an identity");
+        let entries = disk.log.slice(Index(1), Index(2), usize::MAX);
+        assert_eq!(Durable::restore(summary, entries), Ok(disk));
+        let beyond = Summary { decided: Index(2), ..summary };
+        let restored = Durable::restore(beyond, Entries::none());
+        assert_eq!(restored, Err(Contradiction::Checkpoint));
     }
 
     #[test]

@@ -36,7 +36,7 @@ mod reads;
 mod sequence_paxos;
 
 pub use ballot::{Ballot, GroupId, Index, Members, NodeId, NodeSet, Round};
-pub use durable::{Contradiction, Durable, Record};
+pub use durable::{Contradiction, Durable, Record, Summary};
 pub use entries::{Batch, Entries};
 pub use interface::{
     Answer, Body, Config, Content, Input, Malformed, Outcome, Output, Request, Save, StateMachine,
