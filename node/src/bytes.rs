@@ -20,6 +20,10 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
+    pub fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_le_bytes)
+    }
+
     pub fn u32(&mut self) -> Result<u32, Malformed> {
         self.array().map(u32::from_le_bytes)
     }
@@ -30,6 +34,10 @@ impl<'a> Reader<'a> {
 
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let size_bytes = usize::try_from(self.u32()?).map_err(|_| Malformed)?;
+        self.take(size_bytes)
+    }
+
+    pub fn take(&mut self, size_bytes: usize) -> Result<&'a [u8], Malformed> {
         let (bytes, rest) = self.0.split_at_checked(size_bytes).ok_or(Malformed)?;
         self.0 = rest;
         Ok(bytes)
@@ -43,7 +51,7 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }
 
-    fn array<const SIZE: usize>(&mut self) -> Result<[u8; SIZE], Malformed> {
+    pub fn array<const SIZE: usize>(&mut self) -> Result<[u8; SIZE], Malformed> {
         let (array, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
         self.0 = rest;
         Ok(*array)

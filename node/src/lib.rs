@@ -2,6 +2,7 @@
 //!
 //! [`protocol`] is the core, a pure function: no clock, socket, file, thread or randomness.
 //! [`kv`] is the replicated map it drives, [`session`] makes its commands happen exactly once.
+//! [`wire`] is the layout of datagrams.
 //! [`identity`], [`wal`] and [`snapshot`] are what a node keeps on its disk, through [`storage`].
 
 mod bytes;
@@ -14,3 +15,4 @@ pub mod session;
 pub mod snapshot;
 pub mod storage;
 pub mod wal;
+pub mod wire;
