@@ -1,0 +1,327 @@
+//! The command lines of both programs, read into a valid plan. No file is opened here.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::{RangedI64ValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, ID_MAX, NODES_MAX, PARTITIONS_MAX};
+use crate::protocol::{Members, NodeId};
+
+/// The command line was no valid one.
+pub const BAD_ARGUMENTS: u8 = 254;
+
+/// What the program `node` shall do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NodePlan {
+    /// Run a node.
+    Run(Run),
+    /// Make the files of a new cluster.
+    Init(config::Init),
+}
+
+/// How a node runs.
+#[derive(Clone, PartialEq, Eq, Debug, Args)]
+pub struct Run {
+    /// Which node of the cluster file this is
+    #[arg(long, value_name = "ID", value_parser = node_id())]
+    pub id: NodeId,
+    /// The cluster file
+    #[arg(long, value_name = "FILE")]
+    pub cluster: PathBuf,
+    /// The folder of this node's log and snapshots; created if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// When a write counts as durable
+    #[arg(long, value_name = "WHEN", default_value = "always")]
+    pub sync: Sync,
+    /// How log lines on standard error look
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// The least severe log lines to write
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: LogLevel,
+}
+
+/// When a write counts as durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Sync {
+    /// Once the disk has it: survives power loss
+    Always,
+    /// Once the operating system has it: survives kill -9, not power loss
+    Os,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// For machines, one object a line
+    Json,
+}
+
+/// The least severe log lines to write.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
+#[allow(missing_docs, reason = "the usual levels")]
+pub enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What the program `kv` shall do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KvPlan {
+    /// How to reach the cluster and answer.
+    pub options: KvOptions,
+    /// What to ask; without, the user wants a console.
+    pub request: Option<Request>,
+}
+
+/// How `kv` reaches the cluster and answers.
+#[derive(Clone, PartialEq, Eq, Debug, Args)]
+pub struct KvOptions {
+    /// The cluster file
+    #[arg(long, value_name = "FILE", default_value = "cluster.json", global = true)]
+    pub cluster: PathBuf,
+    /// How long to try before the outcome counts as indeterminate
+    #[arg(long, value_name = "N", default_value_t = 5000, global = true,
+          value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub timeout_ms: u64,
+    /// Answer with one JSON object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// One request. Keys and values are any bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
+pub enum Request {
+    /// The value of a key.
+    Get { key: Vec<u8> },
+    /// Give a key a value.
+    Put { key: Vec<u8>, value: Vec<u8> },
+    /// Give a key the value `new` if it has the value `old`, or if it is missing and `old` is none.
+    Cas { key: Vec<u8>, old: Option<Vec<u8>>, new: Vec<u8> },
+    /// Take a key out.
+    Delete { key: Vec<u8> },
+    /// The state of a node, or of all.
+    Status { node: Option<NodeId> },
+    /// Where a key is held, or the whole table.
+    Route { key: Option<Vec<u8>> },
+}
+
+/// A reason not to go on: a usage error, or that help or the version was asked for.
+#[derive(Debug)]
+pub struct Stop(clap::Error);
+
+impl Stop {
+    /// The exit code: 0 for help and version, else [`BAD_ARGUMENTS`].
+    pub fn code(&self) -> u8 {
+        if self.0.use_stderr() { BAD_ARGUMENTS } else { 0 }
+    }
+
+    /// Prints the text where it belongs, and returns the exit code.
+    pub fn report(&self) -> ExitCode {
+        // If neither stream takes it, nobody is there to be told.
+        let _ = self.0.print();
+        ExitCode::from(self.code())
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Reads the command line of `node`, the program's name included.
+pub fn node(arguments: impl IntoIterator<Item = OsString>) -> Result<NodePlan, Stop> {
+    let line = NodeLine::try_parse_from(arguments).map_err(Stop)?;
+    match (line.command, line.run) {
+        (Some(NodeCommand::Init(init)), _) => Ok(NodePlan::Init(init.plan())),
+        (None, run) => Ok(NodePlan::Run(run.expect("without a command, its flags are required"))),
+    }
+}
+
+/// Reads the command line of `kv`, the program's name included.
+pub fn kv(arguments: impl IntoIterator<Item = OsString>) -> Result<KvPlan, Stop> {
+    let KvLine { options, command } = KvLine::try_parse_from(arguments).map_err(Stop)?;
+    let request = command.map(KvCommand::request).transpose().map_err(Stop)?;
+    Ok(KvPlan { options, request })
+}
+
+/// A node of Quorate, the replicated key-value store: runs one, or makes the files of a new cluster
+#[derive(Parser)]
+#[command(name = "node", version, args_conflicts_with_subcommands = true)]
+#[command(subcommand_negates_reqs = true, after_help = NODE_CODES)]
+struct NodeLine {
+    #[command(flatten)]
+    run: Option<Run>,
+    #[command(subcommand)]
+    command: Option<NodeCommand>,
+}
+
+const NODE_CODES: &str = "\
+Exit codes:
+  0    stopped as asked (SIGTERM, SIGINT), or the files are made
+  1    stopped by a failure: disk, damaged log, address in use
+  254  bad arguments or a bad cluster file";
+
+#[derive(Subcommand)]
+enum NodeCommand {
+    Init(InitLine),
+}
+
+/// Make a cluster file for nodes on this machine, and a fresh secret beside it
+#[derive(Args)]
+#[command(after_help = "Existing files are never overwritten.")]
+struct InitLine {
+    /// How many nodes; their ids count from 1
+    #[arg(long, value_name = "N", value_parser = up_to(NODES_MAX as i64))]
+    nodes: u32,
+    /// The folder for cluster.json and cluster.secret; created if it is not there
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// How many replication groups share the keys
+    #[arg(long, value_name = "P", default_value_t = 1, value_parser = up_to(PARTITIONS_MAX.into()))]
+    partitions: u32,
+    /// Replicas of each group [default: all nodes for one partition, else 3]
+    #[arg(long, value_name = "R", value_parser = up_to(Members::MAX as i64))]
+    replication: Option<u32>,
+    /// The port of node 1, others follow [default: ports that are free now]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    base_port: Option<u16>,
+    /// The name of the cluster
+    #[arg(long, value_name = "NAME", default_value = "local")]
+    name: String,
+}
+
+impl InitLine {
+    fn plan(self) -> config::Init {
+        config::Init {
+            dir: self.dir,
+            name: self.name,
+            nodes: self.nodes as u16,
+            partitions: self.partitions,
+            replication: self.replication.map(|replicas| replicas as usize),
+            base_port: self.base_port,
+        }
+    }
+}
+
+/// Ask a Quorate cluster. Without a command: a console
+#[derive(Parser)]
+#[command(name = "kv", version, after_help = KV_CODES)]
+struct KvLine {
+    #[command(flatten)]
+    options: KvOptions,
+    #[command(subcommand)]
+    command: Option<KvCommand>,
+}
+
+const KV_CODES: &str = "\
+Exit codes:
+  0    ok
+  1    a definite no: the key is missing, or cas found another value
+  2    nobody knows: no answer in time. A write may still take effect
+  254  bad arguments or a bad cluster file
+
+A key or value that looks like a flag comes after --, as in: kv put -- k --json";
+
+#[derive(Subcommand)]
+enum KvCommand {
+    /// Print the value of a key
+    Get { key: OsString },
+    /// Give a key a value
+    Put {
+        key: OsString,
+        #[arg(allow_hyphen_values = true)]
+        value: OsString,
+    },
+    /// Give a key the value NEW if it has the value OLD, else say which it has
+    #[command(override_usage = CAS_USAGE)]
+    Cas {
+        /// NEW follows KEY at once: set it if the key is missing
+        #[arg(long)]
+        absent: bool,
+        key: OsString,
+        /// With --absent: NEW
+        #[arg(allow_hyphen_values = true)]
+        old: OsString,
+        #[arg(allow_hyphen_values = true)]
+        new: Option<OsString>,
+    },
+    /// Take a key out, if it is there
+    Delete { key: OsString },
+    /// Show the state of a node, or of all nodes
+    Status {
+        #[arg(value_parser = node_id())]
+        node: Option<NodeId>,
+    },
+    /// Show where a key is held, or the whole table
+    Route { key: Option<OsString> },
+}
+
+const CAS_USAGE: &str = "kv cas [OPTIONS] KEY OLD NEW\n       kv cas [OPTIONS] --absent KEY NEW";
+
+impl KvCommand {
+    fn request(self) -> Result<Request, clap::Error> {
+        let bytes = OsString::into_vec;
+        Ok(match self {
+            KvCommand::Get { key } => Request::Get { key: bytes(key) },
+            KvCommand::Put { key, value } => Request::Put { key: bytes(key), value: bytes(value) },
+            KvCommand::Cas { absent, key, old, new } => {
+                let (old, new) = match (absent, new) {
+                    (true, None) => (None, old),
+                    (false, Some(new)) => (Some(old), new),
+                    (true, Some(_)) => {
+                        return Err(wrong_values("with --absent, only NEW follows KEY"));
+                    }
+                    (false, None) => {
+                        let error = "OLD and NEW follow KEY; if it is to be missing, say --absent";
+                        return Err(wrong_values(error));
+                    }
+                };
+                Request::Cas { key: bytes(key), old: old.map(bytes), new: bytes(new) }
+            }
+            KvCommand::Delete { key } => Request::Delete { key: bytes(key) },
+            KvCommand::Status { node } => Request::Status { node },
+            KvCommand::Route { key } => Request::Route { key: key.map(bytes) },
+        })
+    }
+}
+
+/// A usage error of `kv cas` that the grammar alone cannot find.
+fn wrong_values(why: &str) -> clap::Error {
+    let mut command = KvLine::command();
+    let cas = command.find_subcommand_mut("cas").expect("it is defined above");
+    cas.error(ErrorKind::WrongNumberOfValues, why)
+}
+
+fn up_to(most: i64) -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=most)
+}
+
+fn node_id() -> impl TypedValueParser<Value = NodeId> {
+    clap::value_parser!(u16).range(1..=i64::from(ID_MAX)).map(NodeId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammars_are_sound() {
+        NodeLine::command().debug_assert();
+        KvLine::command().debug_assert();
+    }
+}
