@@ -29,10 +29,10 @@ enum Command {
 #[derive(Args)]
 struct Simulate {
     /// How many seeds to run [default: 1000, or 1 with --seed].
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=SEED_MAX))]
     seeds: Option<u64>,
     /// The first seed.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     seed: Option<u64>,
     /// Measure a partial partition instead of drawing faults.
     #[arg(long)]
@@ -45,6 +45,9 @@ struct Simulate {
     hashes: bool,
 }
 
+/// So that the last seed of a range is always a number.
+const SEED_MAX: u64 = 1 << 62;
+
 /// Recovery from a partial partition must not take longer, in election timeouts.
 const RECOVERY_TIMEOUTS_MAX: f64 = 4.0;
 
@@ -56,8 +59,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 254 } else { 0 });
         }
     };
-    // A failed assertion is caught and reported with its seed; the default message is only noise.
-    std::panic::set_hook(Box::new(|_| {}));
+    simulation::silence_guarded_panics();
     let Command::Simulate(simulate) = cli.command;
     let clean = match simulate.scenario {
         None => simulate.storms(),
@@ -69,8 +71,7 @@ fn main() -> ExitCode {
 impl Simulate {
     fn seeds(&self) -> (u64, u64) {
         let count = self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 1000 });
-        let first = self.seed.unwrap_or(0);
-        (first, count.min(u64::MAX - first))
+        (self.seed.unwrap_or(0), count)
     }
 
     fn jobs(&self) -> usize {
