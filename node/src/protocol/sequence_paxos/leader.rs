@@ -128,7 +128,12 @@ impl<M: StateMachine> Leader<M> {
         }
         // Its promise is durable, so it answers our Prepare even if it came as a hello.
         match &mut self.phase {
-            Phase::Prepare(prepare) => prepare.promises[peer] = Some(report),
+            Phase::Prepare(prepare) => {
+                prepare.promises[peer] = Some(report);
+                // The source trimmed what we were about to pull: plan anew, with its snapshot.
+                let source = |a: &mut Adoption<M>| a.source() == node && a.is_behind(report.first);
+                prepare.adoption.take_if(source);
+            }
             Phase::Accept(accept) => {
                 let progress = &mut self.peers[peer];
                 if report.accepted_ballot == self.ballot
