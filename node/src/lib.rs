@@ -1,13 +1,16 @@
 //! Quorate: a replicated key-value store.
 //!
 //! [`protocol`] is the core, a pure function: no clock, socket, file, thread or randomness.
+//! [`wire`] is what nodes and clients send each other: the layout of datagrams.
+//! [`config`] reads the cluster file, [`partition`] maps keys to groups and groups to nodes.
+//! [`server`] is the process: it feeds the core with datagrams, and with what [`identity`], [`wal`]
+//! and [`snapshot`] keep on disk, through [`storage`].
 //! [`kv`] is the replicated map it drives, [`session`] makes its commands happen exactly once.
-//! Around it, towards a process: [`wire`] is the layout of datagrams; [`identity`], [`wal`] and
-//! [`snapshot`] are what a node keeps on its disk, through [`storage`]; [`config`] reads the cluster
-//! file, [`partition`] maps keys to groups and groups to nodes, [`cli`] reads command lines.
+//! [`client`] asks a cluster: one request at a time, until an answer or the deadline.
 
 mod bytes;
 pub mod cli;
+pub mod client;
 mod command;
 pub mod config;
 mod digest;
@@ -15,6 +18,7 @@ pub mod identity;
 pub mod kv;
 pub mod partition;
 pub mod protocol;
+pub mod server;
 pub mod session;
 pub mod snapshot;
 pub mod storage;

@@ -5,7 +5,7 @@
 //!
 //!   node/tests/scenarios.rs                 hand-written runs                    (its callers)
 //!   models/src/simulation                   seeded runs in virtual time
-//!   next: node/src/server.rs                real sockets, disks and clocks
+//!   node/src/server                         real sockets, disks and clocks
 //!   next: models                            every interleaving, by a model checker
 //! ```
 //! A driver loops: feed an input, then take out of the output
