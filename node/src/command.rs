@@ -52,6 +52,18 @@ pub enum Operation<'a> {
     Delete { key: &'a [u8] },
 }
 
+impl<'a> Operation<'a> {
+    /// The key, which opening a session has not; and the values, as many as there are.
+    pub fn key_and_values(&self) -> (Option<&'a [u8]>, [&'a [u8]; 2]) {
+        match *self {
+            Operation::Open => (None, [&[]; 2]),
+            Operation::Put { key, value } => (Some(key), [value, &[]]),
+            Operation::Cas { key, old, new } => (Some(key), [old.unwrap_or_default(), new]),
+            Operation::Delete { key } => (Some(key), [&[]; 2]),
+        }
+    }
+}
+
 /// The answer to a command or a read.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Reply {

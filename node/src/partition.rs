@@ -80,6 +80,11 @@ impl Table {
         (0..self.partitions).map(GroupId)
     }
 
+    /// Whether there is such a group.
+    pub fn has(&self, group: GroupId) -> bool {
+        group.0 < self.partitions
+    }
+
     /// The members of a group, best leader first. Panics on a group the table does not have.
     pub fn preference(&self, group: GroupId) -> &[NodeId] {
         let begin = group.0 as usize * self.replication;

@@ -89,7 +89,7 @@ mod window;
 
 pub use crate::command::{Command, Operation, Reply, SessionId};
 pub use crate::protocol::{Envelope, GroupId, Malformed, NodeId};
-pub use client::{Answer, Question, Request, Response};
+pub use client::{Answer, Question, Request, Response, is_pair_too_large};
 pub use drops::{Dropped, Drops};
 pub use frame::Frame;
 pub use inbox::Inbox;

@@ -122,11 +122,6 @@ impl NodeSet {
         self.0 != before
     }
 
-    /// Takes a member out.
-    pub fn remove(&mut self, position: usize) {
-        self.0 &= !(1 << position);
-    }
-
     /// Whether the member is in the set.
     pub fn contains(self, position: usize) -> bool {
         self.0 & (1 << position) != 0

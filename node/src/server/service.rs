@@ -3,8 +3,8 @@
 use super::groups::Groups;
 use crate::config::{Cluster, Limits};
 use crate::partition::Table;
-use crate::protocol::{Body, GroupId, Malformed, NodeId};
-use crate::wire::{Answer, Command, Operation, PAIR_BYTES_MAX, Question, Reply, Request};
+use crate::protocol::{Body, GroupId, NodeId};
+use crate::wire::{Answer, Command, PAIR_BYTES_MAX, Question, Reply, Request, is_pair_too_large};
 
 /// Where keys are, and how large they may be.
 pub struct Service {
@@ -41,27 +41,20 @@ impl Service {
             Question::Route(Some(key)) => return self.route(key, groups),
             Question::Read(key) => (Some(key), [&[][..]; 2], Body::Read(key)),
             Question::Write(entry) => {
-                let (key, values) = match Command::decode(entry).map(|command| command.operation) {
-                    Ok(Operation::Open) => (None, [&[][..]; 2]),
-                    Ok(Operation::Put { key, value }) => (Some(key), [value, &[]]),
-                    Ok(Operation::Cas { key, old, new }) => {
-                        (Some(key), [old.unwrap_or_default(), new])
-                    }
-                    Ok(Operation::Delete { key }) => (Some(key), [&[][..]; 2]),
-                    Err(Malformed) => {
-                        return Verdict::Answer(request.group, Answer::Reply(Reply::Malformed));
-                    }
+                let Ok(command) = Command::decode(entry) else {
+                    return Verdict::Answer(request.group, Answer::Reply(Reply::Malformed));
                 };
+                let (key, values) = command.operation.key_and_values();
                 (key, values, Body::Write(entry))
             }
         };
-        if let Some(limit) = self.exceeded(request, key.unwrap_or_default(), values) {
+        if let Some(limit) = self.exceeded(key.unwrap_or_default(), values) {
             let answer = Answer::TooLarge { size_bytes_max: limit as u32 };
             return Verdict::Answer(request.group, answer);
         }
         // To open a session, every group is the right one.
         let right = key.map_or(request.group, |key| self.table.group_of(key));
-        let exists = self.table.groups().any(|group| group == right);
+        let exists = self.table.has(right);
         if !exists || right != request.group {
             let group = if exists { right } else { GroupId(0) };
             let table_version = self.table.version();
@@ -73,15 +66,15 @@ impl Service {
         }
     }
 
-    /// The limit that a request is above, if it is.
-    fn exceeded(&self, request: &Request<'_>, key: &[u8], values: [&[u8]; 2]) -> Option<usize> {
+    /// The limit that a pair is above, if it is.
+    fn exceeded(&self, key: &[u8], values: [&[u8]; 2]) -> Option<usize> {
         let Limits { key_bytes, value_bytes, .. } = self.limits;
         if key.len() > key_bytes {
             Some(key_bytes)
         } else if values.iter().any(|value| value.len() > value_bytes) {
             Some(value_bytes)
         } else {
-            request.is_too_large().then_some(PAIR_BYTES_MAX)
+            is_pair_too_large(key, values).then_some(PAIR_BYTES_MAX)
         }
     }
 

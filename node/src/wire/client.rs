@@ -4,7 +4,7 @@ use super::PAIR_BYTES_MAX;
 use super::fields::Writer;
 use super::frame::{Frame, Head, kind};
 use crate::bytes::Reader;
-use crate::command::{Command, Operation, Reply};
+use crate::command::{Command, Reply};
 use crate::protocol::{GroupId, Malformed, NodeId};
 
 /// A route is wanted for a key.
@@ -75,21 +75,23 @@ pub enum Answer<'a> {
     Table(&'a [u8]),
 }
 
+/// Whether the key with any of the values exceeds [`PAIR_BYTES_MAX`].
+pub fn is_pair_too_large(key: &[u8], values: [&[u8]; 2]) -> bool {
+    values.iter().any(|value| key.len() + value.len() > PAIR_BYTES_MAX)
+}
+
 impl<'a> Request<'a> {
     /// Whether its key and value exceed [`PAIR_BYTES_MAX`]. A malformed entry is not too large.
     pub fn is_too_large(&self) -> bool {
-        let (key, values): (&[u8], [&[u8]; 2]) = match self.question {
-            Question::Write(entry) => match Command::decode(entry).map(|command| command.operation)
-            {
-                Ok(Operation::Put { key, value }) => (key, [value, &[]]),
-                Ok(Operation::Cas { key, old, new }) => (key, [old.unwrap_or_default(), new]),
-                Ok(Operation::Delete { key }) => (key, [&[]; 2]),
-                Ok(Operation::Open) | Err(Malformed) => (&[], [&[]; 2]),
+        let (key, values) = match self.question {
+            Question::Write(entry) => match Command::decode(entry) {
+                Ok(command) => command.operation.key_and_values(),
+                Err(Malformed) => (None, [&[][..]; 2]),
             },
-            Question::Read(key) | Question::Route(Some(key)) => (key, [&[]; 2]),
-            Question::Status | Question::Route(None) => (&[], [&[]; 2]),
+            Question::Read(key) | Question::Route(Some(key)) => (Some(key), [&[][..]; 2]),
+            Question::Status | Question::Route(None) => (None, [&[][..]; 2]),
         };
-        values.iter().any(|value| key.len() + value.len() > PAIR_BYTES_MAX)
+        is_pair_too_large(key.unwrap_or_default(), values)
     }
 
     /// Appends the content of the frame; returns its kind and flags.

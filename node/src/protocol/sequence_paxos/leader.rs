@@ -3,7 +3,7 @@
 //! Source: Sequence Paxos (Haridi et al., 2020).
 
 use super::super::acceptor::Acceptor;
-use super::super::ballot::{Ballot, Index, NodeId, NodeSet};
+use super::super::ballot::{Ballot, Index, NodeId};
 use super::super::entries::Batch;
 use super::super::failure_detector::Detector;
 use super::super::interface::{Body, Config, Origin, Outcome, Output, Request, StateMachine};
@@ -436,11 +436,8 @@ impl<M: StateMachine> Prepare<M> {
         acceptor: &Acceptor,
         out: &mut Output<M>,
     ) {
-        let mut promised = NodeSet::default();
-        for (peer, _) in self.promises.iter().enumerate().filter(|(_, report)| report.is_some()) {
-            promised.insert(peer);
-        }
-        if promised.count() < config.members.quorum() {
+        // One place a node, so that a repeated promise counts once.
+        if self.promises.iter().flatten().count() < config.members.quorum() {
             return;
         }
         let me = config.me();
