@@ -2,6 +2,8 @@
 //!
 //! The checker sees what clients saw, and nothing else: it never looks into the replicas it judges.
 //!
+//! - [`history`]: what clients did and saw;
 //! - [`linearizability`]: is there one legal order of all operations that respects real time?
 
+pub mod history;
 pub mod linearizability;
