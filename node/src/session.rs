@@ -16,6 +16,8 @@
 
 use std::collections::BTreeMap;
 
+use imbl::OrdMap;
+
 use crate::bytes::{Reader, put_bytes};
 use crate::command::Reply;
 pub use crate::command::SessionId;
@@ -45,8 +47,8 @@ impl Default for Limits {
 pub struct Sessions {
     digest: Digest,
     limits: Limits,
-    live: BTreeMap<SessionId, Session>,
-    by_use: BTreeMap<Index, SessionId>,
+    live: OrdMap<SessionId, Session>,
+    by_use: OrdMap<Index, SessionId>,
 }
 
 /// Invariant: `acknowledged` is lower than the number of every result.
@@ -64,7 +66,7 @@ impl Sessions {
         let mut digest = Digest::default();
         let fingerprint = Fingerprint::of(Kind::Limits).number(limits.sessions_max.into());
         digest.add(fingerprint.number(limits.results_max.into()));
-        Sessions { digest, limits, live: BTreeMap::new(), by_use: BTreeMap::new() }
+        Sessions { digest, limits, live: OrdMap::new(), by_use: OrdMap::new() }
     }
 
     /// Opens a session for the entry at `index`, at the price of the least recently used when the
@@ -188,13 +190,14 @@ impl Sessions {
     }
 
     fn assert_in_order(&self, index: Index) {
-        let newest = self.by_use.last_key_value();
+        let newest = self.by_use.get_max();
         let later = newest.is_none_or(|(newest, _)| index > *newest);
         assert!(later, "entries are applied in log order, each once");
     }
 
     fn evict(&mut self) {
-        let (_, id) = self.by_use.pop_first().expect("a full table is not empty");
+        let &(last_used, id) = self.by_use.get_min().expect("a full table is not empty");
+        self.by_use.remove(&last_used);
         let session = self.live.remove(&id).expect("what was used is live");
         self.digest.remove(session.fingerprint(id));
         for (&number, reply) in &session.results {
