@@ -5,11 +5,10 @@
 
 use super::hash::WordHasher;
 use fastrand::Rng;
-use node::protocol::{Contradiction, Durable, Entries, Index, Record, Unsynced, Write};
+use node::protocol::{Contradiction, Durable, Entries, Image, Index, Record, Unsynced, Write};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 /// One node's disk.
 #[derive(Clone, Default)]
@@ -21,7 +20,7 @@ pub struct Disk {
     /// Appended and not synced.
     unsynced: VecDeque<(Vec<Record>, Unsynced)>,
     /// Durable snapshot images.
-    images: BTreeMap<Index, Arc<[u8]>>,
+    images: BTreeMap<Index, Image>,
     /// A bit was flipped, or the disk was wiped: a correct node refuses to start from it.
     pub damaged: bool,
 }
@@ -41,7 +40,7 @@ pub enum Refused {
 }
 
 /// What a starting node finds: the durable state, and the snapshot it rests on.
-pub type Found = (Durable, Option<Arc<[u8]>>);
+pub type Found = (Durable, Option<Image>);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +78,7 @@ impl Disk {
     }
 
     /// A snapshot becomes durable. Images older than the one the log names go.
-    pub fn save(&mut self, index: Index, image: Arc<[u8]>) {
+    pub fn save(&mut self, index: Index, image: Image) {
         self.images.insert(index, image);
         let needed = self.durable.snapshot();
         self.images.retain(|index, _| *index >= needed);
@@ -113,10 +112,10 @@ impl Disk {
         if let Some(image) = self.images.get_mut(&self.durable.snapshot())
             && random.bool()
         {
-            let mut bytes = image.to_vec();
+            let mut bytes = image.bytes().to_vec();
             let at = random.usize(0..bytes.len());
             bytes[at] ^= 1 << random.u8(0..8);
-            *image = bytes.into();
+            *image = Image::new(bytes);
             self.damaged = true;
             return true;
         }

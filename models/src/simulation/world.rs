@@ -10,8 +10,9 @@ use super::tally::Tally;
 use super::trace::Trace;
 use fastrand::Rng;
 use node::kv::{Reply, Store};
-use node::protocol::{Ballot, Body, Envelope, Index, Input, Outcome, Output, Request, Timer};
-use std::sync::Arc;
+use node::protocol::{
+    Ballot, Body, Envelope, Image, Index, Input, Outcome, Output, Request, Timer,
+};
 
 /// The whole state of a run.
 pub struct World {
@@ -36,7 +37,7 @@ pub enum Event {
     Deliver(Envelope),
     Timeout { node: usize, life: u64, timer: Timer },
     Synced { node: usize, life: u64 },
-    Saved { node: usize, life: u64, index: Index, image: Arc<[u8]> },
+    Saved { node: usize, life: u64, index: Index, image: Image },
     Ask { node: usize, client: usize, id: u64, read: bool, body: Vec<u8> },
     Answer { client: usize, id: u64, outcome: Outcome<Reply> },
     Begin(usize),

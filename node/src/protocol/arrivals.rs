@@ -2,12 +2,11 @@
 
 use super::ballot::{Ballot, Index};
 use super::election::View;
-use super::interface::{Input, Origin, Outcome, Output, Request, StateMachine, Synced};
+use super::interface::{Image, Input, Origin, Outcome, Output, Request, StateMachine, Synced};
 use super::message::{Envelope, Message, Report};
 use super::sequence_paxos::Role;
 use super::sequence_paxos::follower::Follower;
 use super::{Replica, compaction};
-use std::sync::Arc;
 
 impl<M: StateMachine> Replica<M> {
     /// Nothing can be said before the record of this start is durable.
@@ -190,7 +189,7 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    pub(super) fn snapshot_saved(&mut self, index: Index, image: &Arc<[u8]>, out: &mut Output<M>) {
+    pub(super) fn snapshot_saved(&mut self, index: Index, image: &Image, out: &mut Output<M>) {
         let now = self.election.round().number;
         if let Some(bound) = self.snapshots.saved(index, image, now) {
             let keep = bound.0.saturating_sub(self.config.keep);

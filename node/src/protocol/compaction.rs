@@ -7,7 +7,7 @@
 //! ahead of our own log on disk: the record that makes it count comes behind those entries.
 
 use super::ballot::{Index, NodeId};
-use super::interface::{Config, Content, Output, Save, StateMachine};
+use super::interface::{Config, Content, Image, Output, Save, StateMachine};
 use super::message::Message;
 use std::sync::Arc;
 
@@ -24,8 +24,7 @@ pub(super) struct Snapshots {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Snapshot {
     index: Index,
-    digest: u64,
-    image: Arc<[u8]>,
+    image: Image,
     /// The heartbeat round in which somebody last pulled from it.
     pulled: Option<u64>,
 }
@@ -37,7 +36,7 @@ pub(super) const PIECES_PER_PULL: usize = 8;
 
 impl Snapshots {
     /// Starts with the image that the durable state rests on, if it needs one.
-    pub fn recover(index: Index, image: Option<Arc<[u8]>>) -> Snapshots {
+    pub fn recover(index: Index, image: Option<Image>) -> Snapshots {
         let newest = image.map(|image| Snapshot::new(index, image));
         Snapshots { newest, pinned: None, saving: None }
     }
@@ -69,7 +68,7 @@ impl Snapshots {
 
     /// Learns that an image is durable. Returns the index up to which it lets the log be trimmed,
     /// if it is our own snapshot and newer than what we have.
-    pub fn saved(&mut self, index: Index, image: &Arc<[u8]>, now: u64) -> Option<Index> {
+    pub fn saved(&mut self, index: Index, image: &Image, now: u64) -> Option<Index> {
         self.saving.take_if(|saving| *saving == index)?;
         if index <= self.index() {
             return None;
@@ -79,7 +78,7 @@ impl Snapshots {
     }
 
     /// Takes over an image that was installed in place of the log.
-    pub fn replace(&mut self, index: Index, image: Arc<[u8]>, now: u64) {
+    pub fn replace(&mut self, index: Index, image: Image, now: u64) {
         let before = self.newest.replace(Snapshot::new(index, image));
         let candidates = [self.pinned.take(), before];
         self.pinned = candidates.into_iter().flatten().find(|snapshot| snapshot.is_in_use(now));
@@ -108,7 +107,8 @@ impl Snapshots {
             return;
         };
         snapshot.pulled = Some(now);
-        let Snapshot { index: held, digest, ref image, .. } = *snapshot;
+        let Snapshot { index: held, ref image, .. } = *snapshot;
+        let (digest, image) = (image.digest(), image.bytes());
         let size_bytes = image.len() as u64;
         // Another snapshot than the one wanted is sent from its start.
         let start = if index.is_none_or(|index| index == held) { offset } else { 0 };
@@ -129,8 +129,8 @@ impl Snapshots {
 }
 
 impl Snapshot {
-    fn new(index: Index, image: Arc<[u8]>) -> Snapshot {
-        Snapshot { index, digest: digest(&image), image, pulled: None }
+    fn new(index: Index, image: Image) -> Snapshot {
+        Snapshot { index, image, pulled: None }
     }
 
     fn is_in_use(&self, now: u64) -> bool {

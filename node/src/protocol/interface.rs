@@ -3,6 +3,7 @@
 //! order they were handed out, each record atomically; and that timers, once set, fire.
 
 use super::ballot::{Ballot, GroupId, Index, Members, NodeId};
+use super::compaction;
 use super::durable::Record;
 use super::message::{Envelope, Message};
 use std::fmt;
@@ -114,7 +115,7 @@ pub enum Input<'a> {
         /// How many entries it covers.
         index: Index,
         /// Its bytes.
-        image: Arc<[u8]>,
+        image: Image,
     },
 }
 
@@ -188,18 +189,44 @@ pub enum Content<M> {
     /// A copy of the state; encoding it is the driver's, on another thread if it likes.
     State(M),
     /// An image pulled from a peer.
-    Image(Arc<[u8]>),
+    Image(Image),
+}
+
+/// The bytes of a snapshot and their digest. To make one reads them all: with a large state that is
+/// for a thread that nobody waits for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Image {
+    bytes: Arc<[u8]>,
+    digest: u64,
+}
+
+impl Image {
+    /// The image of these bytes.
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Image {
+        let bytes = bytes.into();
+        Image { digest: compaction::digest(&bytes), bytes }
+    }
+
+    /// What is saved and sent.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Tells images apart.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
 }
 
 impl<M: StateMachine> Content<M> {
-    /// The bytes to save.
-    pub fn image(&self) -> Arc<[u8]> {
+    /// What to save. Takes as long as the state is large.
+    pub fn image(&self) -> Image {
         match self {
             Content::Image(image) => image.clone(),
             Content::State(machine) => {
                 let mut image = Vec::new();
                 machine.encode(&mut image);
-                image.into()
+                Image::new(image)
             }
         }
     }

@@ -39,8 +39,8 @@ pub use ballot::{Ballot, GroupId, Index, Members, NodeId, NodeSet, Round};
 pub use durable::{Contradiction, Durable, Record, Summary};
 pub use entries::{Batch, Entries};
 pub use interface::{
-    Answer, Body, Config, Content, Input, Malformed, Outcome, Output, Request, Save, StateMachine,
-    Suspicion, Synced, Timer, Unsynced, Write,
+    Answer, Body, Config, Content, Image, Input, Malformed, Outcome, Output, Request, Save,
+    StateMachine, Suspicion, Synced, Timer, Unsynced, Write,
 };
 pub use log::Log;
 pub use message::{Envelope, Leading, Message, Report};
@@ -50,9 +50,8 @@ use compaction::Snapshots;
 use election::Election;
 use failure_detector::Detector;
 use sequence_paxos::Role;
-use sequence_paxos::adoption::Adopted;
+use sequence_paxos::adoption::{Adopted, Pulled};
 use sequence_paxos::leader::Phase;
-use std::sync::Arc;
 
 /// One member of one replication group.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -115,7 +114,7 @@ impl<M: StateMachine> Replica<M> {
         config: Config,
         initial: M,
         durable: Durable,
-        image: Option<Arc<[u8]>>,
+        image: Option<Image>,
         out: &mut Output<M>,
     ) -> Result<Replica<M>, Contradiction> {
         durable.belongs_to(config.group, config.node)?;
@@ -125,9 +124,8 @@ impl<M: StateMachine> Replica<M> {
         let machine = match &image {
             None if index > Index::ZERO => return Err(Contradiction::SnapshotMissing(index)),
             None => initial,
-            Some(image) => {
-                M::decode(image, index).map_err(|_| Contradiction::SnapshotMalformed(index))?
-            }
+            Some(image) => M::decode(image.bytes(), index)
+                .map_err(|_| Contradiction::SnapshotMalformed(index))?,
         };
         Ok(Replica::start(config, durable, machine, image, out))
     }
@@ -136,7 +134,7 @@ impl<M: StateMachine> Replica<M> {
         config: Config,
         durable: Durable,
         machine: M,
-        image: Option<Arc<[u8]>>,
+        image: Option<Image>,
         out: &mut Output<M>,
     ) -> Replica<M> {
         let (boot, index) = (durable.boot + 1, durable.snapshot);
@@ -258,10 +256,10 @@ impl<M: StateMachine> Replica<M> {
     fn install(&mut self, adopted: Adopted<M>, out: &mut Output<M>) {
         let Adopted { from, entries, snapshot } = adopted;
         self.acceptor.sync(from, entries, snapshot.is_some(), out);
-        if let Some(image) = snapshot {
-            self.machine = image.machine;
+        if let Some(Pulled { machine, image, .. }) = snapshot {
+            self.machine = machine;
             self.applied = from;
-            self.snapshots.replace(from, image.bytes, self.election.round().number);
+            self.snapshots.replace(from, image, self.election.round().number);
         }
         if let Role::Leader(leader) = &mut self.role {
             leader.become_accepting(&self.config, &self.acceptor, out);

@@ -2,11 +2,10 @@
 
 use super::startup::Wake;
 use crate::kv::Store;
-use crate::protocol::{GroupId, Index, Save};
+use crate::protocol::{GroupId, Image, Index, Save};
 use crate::snapshot::Images;
 use crate::storage::Disk;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 
@@ -14,7 +13,7 @@ use std::thread;
 pub struct Saved {
     pub group: GroupId,
     pub index: Index,
-    pub image: Arc<[u8]>,
+    pub image: Image,
 }
 
 enum Order {
@@ -74,7 +73,9 @@ fn carry_out(
             Order::Retire(group, needed) => images.retire(group, needed).map(|()| None),
             Order::Save(group, Save { index, content }) => {
                 let image = content.image();
-                images.save(group, index, &image).map(|()| Some(Saved { group, index, image }))
+                images
+                    .save(group, index, image.bytes())
+                    .map(|()| Some(Saved { group, index, image }))
             }
         };
         let failed = result.is_err();

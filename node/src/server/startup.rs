@@ -9,7 +9,9 @@ use crate::config::{self, Cluster, Secret};
 use crate::identity::{self, DataFolder, Identity};
 use crate::kv::Store;
 use crate::partition::Table;
-use crate::protocol::{Config, Contradiction, Durable, GroupId, Index, Output, Replica, Unsynced};
+use crate::protocol::{
+    Config, Contradiction, Durable, GroupId, Image, Index, Output, Replica, Unsynced,
+};
 use crate::snapshot::{Images, Unusable};
 use crate::storage::Disk;
 use crate::wal::{self, Opened, Options, SyncMode, Wal};
@@ -137,7 +139,7 @@ fn begin(
         Some(durable) => {
             let index = durable.snapshot();
             let image = (index > Index::ZERO).then(|| images.load(group, index)).transpose();
-            let image = image.map_err(Failure::Snapshot)?;
+            let image = image.map_err(Failure::Snapshot)?.map(Image::new);
             let replica = Replica::recover(config, Store::default(), durable, image, &mut output)
                 .map_err(|contradiction| Failure::Replica(group, contradiction))?;
             let status = replica.status();

@@ -5,10 +5,9 @@ use crate::cluster::{Cluster, ENTRY_BYTES_MAX, MESSAGE_BYTES};
 use crate::random::Random;
 use node::kv::{Command, Operation, Store};
 use node::protocol::{
-    Ballot, Entries, Index, Leading, Message, NodeId, Report, Round, StateMachine, Status,
+    Ballot, Entries, Image, Index, Leading, Message, NodeId, Report, Round, StateMachine, Status,
 };
 use node::session::SessionId;
-use std::sync::Arc;
 
 /// Counts up to here are plausible to a replica; see `Message::is_plausible`.
 const COUNT_MAX: u64 = 1 << 62;
@@ -187,13 +186,13 @@ impl Forger<'_> {
     /// A piece of a real image, of the image of another state, or of garbage; sometimes its size
     /// and digest do not add up.
     fn piece(&mut self, index: Index, offset: u64) -> Message {
-        let images: Vec<&Arc<[u8]>> =
+        let images: Vec<&Image> =
             self.cluster.nodes.iter().flat_map(|node| node.images.values()).collect();
         let random = &mut *self.random;
-        let image: Arc<[u8]> = match random.below(4) {
-            0 if !images.is_empty() => (*random.pick(&images)).clone(),
+        let image: Vec<u8> = match random.below(4) {
+            0 if !images.is_empty() => random.pick(&images).bytes().to_vec(),
             1 => state_with_sessions(index, random),
-            _ => random.bytes(2 * MESSAGE_BYTES as u64).into(),
+            _ => random.bytes(2 * MESSAGE_BYTES as u64),
         };
         let rest = &image[offset.min(image.len() as u64) as usize..];
         let length = match random.below(3) {
@@ -208,7 +207,7 @@ impl Forger<'_> {
 }
 
 /// The image of a store whose sessions were opened before `index`, or, one time in four, after it.
-fn state_with_sessions(index: Index, random: &mut Random) -> Arc<[u8]> {
+fn state_with_sessions(index: Index, random: &mut Random) -> Vec<u8> {
     let mut entry = Vec::new();
     Command::OPEN.encode(&mut entry);
     let mut store = Store::default();
@@ -219,7 +218,7 @@ fn state_with_sessions(index: Index, random: &mut Random) -> Arc<[u8]> {
     }
     let mut image = Vec::new();
     store.encode(&mut image);
-    image.into()
+    image
 }
 
 /// As a holder of snapshots computes it: the content of a message, so part of the protocol.

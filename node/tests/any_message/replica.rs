@@ -7,11 +7,10 @@ use crate::random::Random;
 use node::kv::Store;
 use node::protocol::invariants::{self, OF_A_STEP, Observed};
 use node::protocol::{
-    Config, Content, Contradiction, Durable, Envelope, Index, Input, Message, Output, Record,
-    Replica, Request, Write,
+    Config, Content, Contradiction, Durable, Envelope, Image, Index, Input, Message, Output,
+    Record, Replica, Request, Write,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 #[derive(Clone)]
 pub struct Node {
@@ -24,8 +23,8 @@ pub struct Node {
     unsynced: VecDeque<Write>,
     /// Every record ever synced.
     pub history: Vec<Record>,
-    pub images: BTreeMap<Index, Arc<[u8]>>,
-    saves: VecDeque<(Index, Arc<[u8]>)>,
+    pub images: BTreeMap<Index, Image>,
+    saves: VecDeque<(Index, Image)>,
     /// Requests without an answer.
     waiting: BTreeSet<u64>,
 }
@@ -97,7 +96,7 @@ impl Node {
     /// In how many messages at most the log and the newest snapshot can be sent.
     pub fn pieces(&self) -> u64 {
         let log = self.replica.log();
-        let image_bytes = self.images.values().map(|image| image.len()).max().unwrap_or(0);
+        let image_bytes = self.images.values().map(|image| image.bytes().len()).max().unwrap_or(0);
         log.accepted().since(log.first()) + (image_bytes / MESSAGE_BYTES) as u64
     }
 
@@ -127,7 +126,7 @@ impl Node {
         }
         let needed = durable.snapshot();
         let image = match random.below(8) {
-            0 => Some(random.bytes(40).into()),
+            0 => Some(Image::new(random.bytes(40))),
             1 => self.images.values().next().cloned(),
             2 => None,
             _ => self.images.get(&needed).cloned(),

@@ -2,12 +2,12 @@
 //! chance: it does what a scenario says, in that order, and checks every invariant after every step.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use node::kv::Store;
 use node::protocol::{
-    Answer, Body, Config, Content, Durable, Envelope, GroupId, Index, Input, Members, Message,
-    NodeId, Output, Replica, Request, Save, StateMachine, Status, Timer, Write, invariants,
+    Answer, Body, Config, Content, Durable, Envelope, GroupId, Image, Index, Input, Members,
+    Message, NodeId, Output, Replica, Request, Save, StateMachine, Status, Timer, Write,
+    invariants,
 };
 use node::session::Limits;
 
@@ -48,7 +48,7 @@ pub struct Disk {
     pub slow: bool,
     pub wiped: bool,
     durable: Durable,
-    images: BTreeMap<Index, Arc<[u8]>>,
+    images: BTreeMap<Index, Image>,
     unsynced: VecDeque<Write>,
     saving: Vec<Save<Store>>,
 }

@@ -3,9 +3,9 @@
 //! much is under way. Everything is staged beside the log, and installed in one record at the end.
 
 use super::super::ballot::{Ballot, Index, NodeId};
-use super::super::compaction::{self, PIECES_PER_PULL};
+use super::super::compaction::PIECES_PER_PULL;
 use super::super::entries::{Batch, Entries};
-use super::super::interface::{Config, Content, Output, Save, StateMachine};
+use super::super::interface::{Config, Content, Image, Output, Save, StateMachine};
 use super::super::message::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,17 +37,17 @@ enum Bridge<M> {
     /// Pulling a snapshot.
     Fetching(Fetch),
     /// It is being made durable.
-    Saving(Image<M>),
+    Saving(Pulled<M>),
     /// It is durable.
-    Saved(Image<M>),
+    Saved(Pulled<M>),
 }
 
-/// A whole snapshot: its bytes, and the state they stand for.
+/// A whole snapshot: its image, and the state that it stands for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in super::super) struct Image<M> {
+pub(in super::super) struct Pulled<M> {
     index: Index,
     pub machine: M,
-    pub bytes: Arc<[u8]>,
+    pub image: Image,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -72,7 +72,7 @@ pub(in super::super) struct Adopted<M> {
     pub from: Index,
     pub entries: Entries,
     /// The snapshot that precedes the entries, ending at `from`.
-    pub snapshot: Option<Image<M>>,
+    pub snapshot: Option<Pulled<M>>,
 }
 
 /// The offer of a log: who has it and which part of it is wanted.
@@ -165,8 +165,8 @@ impl<M: StateMachine> Adoption<M> {
         let Adoption { ballot, accepted_ballot, staged_end: from, end, .. } = *self;
         match &self.bridge {
             // Nothing is missing, but the holder must go on keeping what comes behind its snapshot.
-            Bridge::Saving(image) => {
-                let (index, offset) = (Some(image.index), image.bytes.len() as u64);
+            Bridge::Saving(pulled) => {
+                let (index, offset) = (Some(pulled.index), pulled.image.bytes().len() as u64);
                 out.send(config, self.source, Message::SnapshotPull { index, offset });
             }
             Bridge::Fetching(fetch) => {
@@ -250,17 +250,15 @@ impl<M: StateMachine> Adoption<M> {
         let Bridge::Fetching(fetch) = &mut self.bridge else {
             unreachable!("called while fetching")
         };
-        let bytes = std::mem::take(&mut fetch.bytes);
         let (index, expected) = image;
-        let Some(machine) =
-            M::decode(&bytes, index).ok().filter(|_| compaction::digest(&bytes) == expected)
-        else {
+        let image = Image::new(std::mem::take(&mut fetch.bytes));
+        let machine = M::decode(image.bytes(), index).ok();
+        let Some(machine) = machine.filter(|_| image.digest() == expected) else {
             *fetch = Fetch::from(self.source);
             return self.pull(config, out);
         };
-        let bytes: Arc<[u8]> = bytes.into();
-        out.saves.push(Save { index, content: Content::Image(bytes.clone()) });
-        self.bridge = Bridge::Saving(Image { index, machine, bytes });
+        out.saves.push(Save { index, content: Content::Image(image.clone()) });
+        self.bridge = Bridge::Saving(Pulled { index, machine, image });
     }
 
     /// An image is durable. If it is the one awaited, what comes behind it is pulled next.
