@@ -11,7 +11,10 @@ use super::interface::{Config, Origin, Outcome, Output, StateMachine};
 use super::message::Message;
 use std::collections::VecDeque;
 
-/// Reads of one leader. Invariant: `confirmed` is ordered by index.
+/// Reads of one leader, in one queue: first those that are confirmed and wait for the applied index,
+/// then those that the question under way is for, then those that arrived later and need another.
+/// Invariants: `reads` is ordered by index, and has at least `confirmed + asking` of them; `queries`
+/// has the bytes of all their queries, one behind the other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Reads {
     ballot: Ballot,
@@ -19,18 +22,16 @@ pub(super) struct Reads {
     /// earlier question must confirm nothing.
     round: Round,
     votes: NodeSet,
-    /// Waiting for answers to the question under way.
-    asking: Vec<Read>,
-    /// Arrived later, so they need a question of their own.
-    waiting: Vec<Read>,
-    /// Confirmed; waiting for the applied index.
-    confirmed: VecDeque<Read>,
+    reads: VecDeque<Read>,
+    queries: Vec<u8>,
+    confirmed: usize,
+    asking: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Read {
     origin: Origin,
-    query: Vec<u8>,
+    query_bytes: usize,
     /// How many entries must be applied before the state may answer.
     index: Index,
 }
@@ -41,34 +42,36 @@ impl Reads {
             ballot,
             round: Round { boot, number: 0 },
             votes: NodeSet::default(),
-            asking: Vec::new(),
-            waiting: Vec::new(),
-            confirmed: VecDeque::new(),
+            reads: VecDeque::new(),
+            queries: Vec::new(),
+            confirmed: 0,
+            asking: 0,
         }
     }
 
     /// A read arrived; `index` entries were decided or inherited by then.
     pub fn arrived(&mut self, origin: Origin, query: &[u8], index: Index) {
-        self.waiting.push(Read { origin, query: query.to_vec(), index });
+        self.reads.push_back(Read { origin, query_bytes: query.len(), index });
+        self.queries.extend_from_slice(query);
     }
 
     /// Whether another read may wait.
     pub fn has_room(&self, config: &Config) -> bool {
-        let count = self.asking.len() + self.waiting.len() + self.confirmed.len();
-        (count as u64) < config.undecided_max
+        (self.reads.len() as u64) < config.undecided_max
     }
 
     /// Whether answers are awaited, so that the question must be repeated.
     pub fn is_asking(&self) -> bool {
-        !self.asking.is_empty()
+        self.asking > 0
     }
 
     /// Asks for all reads that wait, unless a question is under way.
     pub fn ask<M: StateMachine>(&mut self, config: &Config, out: &mut Output<M>) {
-        if self.is_asking() || self.waiting.is_empty() {
+        let waiting = self.reads.len() - self.confirmed - self.asking;
+        if self.is_asking() || waiting == 0 {
             return;
         }
-        self.asking = std::mem::take(&mut self.waiting);
+        self.asking = waiting;
         self.round.number += 1;
         self.votes = NodeSet::default();
         self.repeat(config, out);
@@ -96,21 +99,27 @@ impl Reads {
 
     /// Answers every confirmed read that `applied` entries suffice for.
     pub fn answer<M: StateMachine>(&mut self, machine: &M, applied: Index, out: &mut Output<M>) {
-        while let Some(read) = self.confirmed.pop_front_if(|read| read.index <= applied) {
-            out.answer(read.origin, Outcome::Reply(machine.query(&read.query)));
+        let mut start = 0;
+        while self.confirmed > 0
+            && let Some(read) = self.reads.pop_front_if(|read| read.index <= applied)
+        {
+            let query = &self.queries[start..start + read.query_bytes];
+            out.answer(read.origin, Outcome::Reply(machine.query(query)));
+            start += read.query_bytes;
+            self.confirmed -= 1;
         }
+        self.queries.drain(..start);
     }
 
     /// Everyone who waits, in no longer than the life of this leadership.
     pub fn origins(&self) -> impl Iterator<Item = Origin> + '_ {
-        let waiting = self.asking.iter().chain(&self.waiting);
-        self.confirmed.iter().chain(waiting).map(|read| read.origin)
+        self.reads.iter().map(|read| read.origin)
     }
 
     fn vote(&mut self, config: &Config, voter: usize) {
         self.votes.insert(voter);
         if self.votes.count() >= config.members.quorum() {
-            self.confirmed.extend(self.asking.drain(..));
+            self.confirmed += std::mem::take(&mut self.asking);
         }
     }
 }
