@@ -1,0 +1,178 @@
+//! What the leader allocates for one operation, from datagram to datagram and to the disk.
+//!
+//! A real leader runs in this program, where an allocator that counts stands before that of the
+//! system; its followers are processes of their own, and so are the clients: this program, started
+//! again. All threads of the leader are counted, between the moment when every client has its
+//! session and the last answer. No snapshot falls due in that time.
+
+use node::cli::{LogFormat, LogLevel, Run, Sync};
+use node::client::{Client, Outcome};
+use node::config::{self, Cluster, Secret};
+use node::protocol::NodeId;
+use node::server::Server;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
+use std::alloc::System;
+use std::io::{BufRead, BufReader, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Operations of all clients together.
+const OPERATIONS: u64 = 20_000;
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The one that leads where all else is equal.
+const LEADER: NodeId = NodeId(1);
+/// How this program is told to be the clients.
+const CLIENTS: &str = "clients";
+
+/// The cluster, of which the leader is yet to be run.
+struct Nodes {
+    cluster: Cluster,
+    secret: Option<Secret>,
+    file: PathBuf,
+    dir: TempDir,
+    followers: Vec<Child>,
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        for follower in &mut self.followers {
+            // That it is gone already is just as well.
+            let _ = follower.kill();
+            let _ = follower.wait();
+        }
+    }
+}
+
+impl Nodes {
+    fn new() -> Nodes {
+        let dir = TempDir::new().expect("a folder");
+        let init = config::Init {
+            dir: dir.path().to_owned(),
+            name: "allocations".to_owned(),
+            nodes: 3,
+            partitions: 1,
+            replication: None,
+            base_port: None,
+        };
+        let file = config::init(&init).expect("a new cluster");
+        let (cluster, secret) = Cluster::load(&file).expect("what init wrote");
+        let others = cluster.nodes.iter().filter(|node| node.id != LEADER);
+        let spawn = |id: NodeId| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
+            let data = data(dir.path(), id);
+            command.args(["--log", "off", "--id", &id.0.to_string()]).arg("--cluster").arg(&file);
+            command.arg("--data").arg(data).stdin(Stdio::null()).spawn().expect("a node starts")
+        };
+        let followers = others.map(|node| spawn(node.id)).collect();
+        Nodes { cluster, secret, file, dir, followers }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(&self.cluster, self.secret.as_ref(), TIMEOUT).expect("a socket")
+    }
+
+    /// Waits until the node of this program leads.
+    fn await_leader(&self) {
+        let mut client = self.client();
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let Outcome::Ok(status) = client.status(LEADER) else { panic!("no status") };
+            if status.contains(r#""leader":1,"#) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "node {LEADER} does not lead: {status}");
+        }
+    }
+
+    /// What the leader allocated while clients of that many threads had their operations done.
+    fn run(&self, load: &str, clients: u64, operations: u64) -> Stats {
+        let run = Run {
+            id: LEADER,
+            cluster: self.file.clone(),
+            data: data(self.dir.path(), LEADER),
+            sync: Sync::Always,
+            log_format: LogFormat::Text,
+            log: LogLevel::Off,
+        };
+        let server = Server::open(&run).expect("the leader starts");
+        let leader = thread::spawn(|| server.run().expect("the leader runs"));
+        self.await_leader();
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.arg(CLIENTS).arg(&self.file).arg(load);
+        command.args([clients, operations].map(|number| number.to_string()));
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("clients start");
+        let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut next = || said.next().expect("clients go on").expect("a pipe works");
+        assert_eq!(next(), "ready");
+        let region = Region::new(ALLOCATOR);
+        writeln!(child.stdin.take().expect("a pipe"), "go").expect("clients listen");
+        assert_eq!(next(), "done");
+        let stats = region.change();
+        assert!(child.wait().expect("a child").success());
+        signal_hook::low_level::raise(signal_hook::consts::SIGTERM).expect("a signal");
+        leader.join().expect("the leader stops");
+        stats
+    }
+}
+
+/// The clients: each opens its session and makes its key, waits for the word, and begins.
+fn clients(arguments: &[String]) {
+    let [file, load, clients, operations] = arguments else { panic!("started by hand") };
+    let (cluster, secret) = Cluster::load(Path::new(file)).expect("the file of the leader");
+    let parse = |number: &String| number.parse::<u64>().expect("a number");
+    let (clients, operations) = (parse(clients), parse(operations));
+    let connect = |number: u64| {
+        let client = Client::connect(&cluster, secret.as_ref(), TIMEOUT);
+        let (mut client, key) = (client.expect("a socket"), format!("key-{number}").into_bytes());
+        assert_eq!(client.put(&key, b"a value"), Outcome::Ok(()));
+        (client, key)
+    };
+    let ready: Vec<_> = (0..clients).map(connect).collect();
+    println!("ready");
+    stdin().read_line(&mut String::new()).expect("the word");
+    thread::scope(|scope| {
+        for (mut client, key) in ready {
+            scope.spawn(move || {
+                for _ in 0..operations / clients {
+                    match load.as_str() {
+                        "put" => assert_eq!(client.put(&key, b"another value"), Outcome::Ok(())),
+                        _ => assert!(matches!(client.get(&key), Outcome::Ok(_))),
+                    }
+                }
+            });
+        }
+    });
+    println!("done");
+    stdout().flush().expect("a pipe works");
+}
+
+fn data(dir: &Path, id: NodeId) -> PathBuf {
+    dir.join(format!("data-{id}"))
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((CLIENTS, rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
+        return clients(rest);
+    }
+    // With `--test`, as `cargo test --benches` runs it, only that it runs is of interest.
+    let is_test = arguments.iter().any(|argument| argument == "--test");
+    let operations = if is_test { 640 } else { OPERATIONS };
+    println!("{:>6} {:>9} {:>16} {:>12}", "load", "clients", "allocations/op", "bytes/op");
+    for load in ["put", "get"] {
+        for clients in [1, 64] {
+            let operations = if clients == 1 { operations / 8 } else { operations };
+            let stats = Nodes::new().run(load, clients, operations);
+            let allocations = (stats.allocations + stats.reallocations) as f64 / operations as f64;
+            let bytes = stats.bytes_allocated as f64 / operations as f64;
+            println!("{load:>6} {clients:>9} {allocations:>16.3} {bytes:>12.1}");
+        }
+    }
+}
