@@ -17,7 +17,7 @@ fn asked(line: &str) -> Option<Request> {
     kv(words(line)).unwrap_or_else(|stop| panic!("{line}: {stop}")).request
 }
 
-/// The first line of a usage error.
+/// A usage error: one line.
 fn refused(line: &str) -> String {
     let stop = match line.starts_with("kv") {
         true => kv(words(line)).map(drop),
@@ -25,7 +25,9 @@ fn refused(line: &str) -> String {
     };
     let stop = stop.expect_err(line);
     assert_eq!(stop.code(), BAD_ARGUMENTS, "{line}");
-    stop.to_string().lines().next().unwrap_or_default().to_owned()
+    let error = stop.to_string();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
 }
 
 fn bytes(text: &str) -> Vec<u8> {
@@ -121,36 +123,24 @@ fn options_stand_before_or_after_the_command() {
 
 #[test]
 fn what_is_wrong_is_said() {
-    for (line, error) in [
-        ("node", "error: the following required arguments were not provided:"),
-        (
-            "node --id 0 --cluster c --data d",
-            "error: invalid value '0' for '--id <ID>': 0 is not in 1..=65534",
-        ),
-        (
-            "node --id 1 --cluster c --data d --sync never",
-            "error: invalid value 'never' for '--sync <WHEN>'",
-        ),
-        ("node --id 1 --cluster c --data d --snyc os", "error: unexpected argument '--snyc' found"),
-        (
-            "node init --nodes 0 --dir d",
-            "error: invalid value '0' for '--nodes <N>': 0 is not in 1..=256",
-        ),
-        ("node init --nodes 3", "error: the following required arguments were not provided:"),
-        (
-            "node --id 1 init --nodes 3 --dir d",
-            "error: the subcommand 'init' cannot be used with '--id <ID>'",
-        ),
-        ("kv fetch k", "error: unrecognized subcommand 'fetch'"),
-        ("kv get", "error: the following required arguments were not provided:"),
-        ("kv cas k", "error: the following required arguments were not provided:"),
-        ("kv cas k new", "error: OLD and NEW follow KEY; if it is to be missing, say --absent"),
-        ("kv cas --absent k old new", "error: with --absent, only NEW follows KEY"),
-        (
-            "kv --timeout-ms 0 get k",
-            "error: invalid value '0' for '--timeout-ms <N>': 0 is not in 1..=600000",
-        ),
-    ] {
+    #[rustfmt::skip]
+    let errors = [
+        ("node", "error: the following required arguments were not provided: --id <ID> --cluster <FILE> --data <DIR>; try --help"),
+        ("node --id 0 --cluster c --data d", "error: invalid value '0' for '--id <ID>': 0 is not in 1..=65534; try --help"),
+        ("node --id 1 --cluster c --data d --sync never", "error: invalid value 'never' for '--sync <WHEN>' [possible values: always, os]; try --help"),
+        ("node --id 1 --cluster c --data d --snyc os", "error: unexpected argument '--snyc' found; tip: a similar argument exists: '--sync'; try --help"),
+        ("node --id 1 --id 2 --cluster c --data d", "error: the argument '--id <ID>' cannot be used multiple times; try --help"),
+        ("node init --nodes 0 --dir d", "error: invalid value '0' for '--nodes <N>': 0 is not in 1..=256; try --help"),
+        ("node init --nodes 3", "error: the following required arguments were not provided: --dir <DIR>; try --help"),
+        ("node --id 1 init --nodes 3 --dir d", "error: the subcommand 'init' cannot be used with '--id <ID>'; try --help"),
+        ("kv fetch k", "error: unrecognized subcommand 'fetch'; try --help"),
+        ("kv get", "error: the following required arguments were not provided: <KEY>; try --help"),
+        ("kv cas k", "error: the following required arguments were not provided: <OLD>; try --help"),
+        ("kv cas k new", "error: OLD and NEW follow KEY; if it is to be missing, say --absent; try --help"),
+        ("kv cas --absent k old new", "error: with --absent, only NEW follows KEY; try --help"),
+        ("kv --timeout-ms 0 get k", "error: invalid value '0' for '--timeout-ms <N>': 0 is not in 1..=600000; try --help"),
+    ];
+    for (line, error) in errors {
         assert_eq!(refused(line), error, "{line}");
     }
 }

@@ -1,0 +1,126 @@
+//! Whole clusters killed, and leaders frozen, in the middle of load.
+
+use std::time::{Duration, Instant};
+
+use node::client::Outcome;
+use node::wire::{Question, Reply};
+
+use crate::caller::{Caller, Heard};
+use crate::load::Load;
+use crate::nodes::{Nodes, Shape, TIMEOUT, eventually};
+use crate::size::{Line, Random, size};
+
+/// Kills all nodes again and again; returns how it went, in a few words.
+fn kill_everything(shape: Shape, test: &str) -> (u64, String) {
+    let mut random = Random::seeded(test);
+    let mut nodes = Nodes::start(shape);
+    let load = Load::start(&nodes, 8, TIMEOUT);
+    let kills = size(4, 20);
+    let mut recovery_max = Duration::ZERO;
+    for _ in 0..kills {
+        load.wait_for(100 + random.below(300));
+        nodes.kill_all();
+        let killed = Instant::now();
+        nodes.start_missing();
+        load.wait_for(1);
+        recovery_max = recovery_max.max(killed.elapsed());
+    }
+    load.wait_for(200);
+    let summary = load.finish(&nodes);
+    // Requests are repeated for far longer than a restart takes.
+    assert_eq!(summary.indeterminate, 0);
+    let result = format!(
+        "{} acknowledged, 0 lost, 0 doubled, 0 indeterminate; next answer within {} ms",
+        summary.acknowledged,
+        recovery_max.as_millis()
+    );
+    (kills, result)
+}
+
+#[test]
+fn all_nodes_are_killed_in_the_middle_of_load() {
+    let line = Line::begin("all nodes killed under load");
+    let (kills, result) = kill_everything(Shape::new(3, 1), "all killed");
+    line.end(kills, result);
+}
+
+#[test]
+fn all_nodes_are_killed_that_leave_syncing_to_the_system() {
+    let line = Line::begin("all nodes killed under load, --sync os, 4 groups");
+    let shape = Shape { flags: vec!["--sync", "os"], ..Shape::new(3, 4) };
+    let (kills, result) = kill_everything(shape, "all killed, --sync os");
+    line.end(kills, result);
+}
+
+#[test]
+fn all_nodes_are_killed_while_they_take_snapshots() {
+    let line = Line::begin("all nodes killed under load, snapshot every 40 entries");
+    let limits = serde_json::json!({"snapshot_every": 40, "keep": 10});
+    let (kills, result) =
+        kill_everything(Shape { limits, ..Shape::new(3, 1) }, "all killed, snapshots");
+    line.end(kills, result);
+}
+
+/// A client that gives up early knows less, and must not say more than it knows.
+#[test]
+fn impatient_clients_are_never_told_a_lie() {
+    let line = Line::begin("all nodes killed, clients give up after 40 ms");
+    let mut random = Random::seeded("impatient");
+    let mut nodes = Nodes::start(Shape::new(3, 1));
+    let load = Load::start(&nodes, 8, Duration::from_millis(40));
+    let kills = size(4, 20);
+    for _ in 0..kills {
+        load.wait_for(200 + random.below(200));
+        nodes.kill_all();
+        load.wait_for(16);
+        nodes.start_missing();
+    }
+    load.wait_for(400);
+    let summary = load.finish(&nodes);
+    assert!(summary.indeterminate >= kills, "{summary:?}");
+    let (acknowledged, indeterminate) = (summary.acknowledged, summary.indeterminate);
+    line.end(
+        kills,
+        format_args!("{acknowledged} acknowledged, {indeterminate} indeterminate, no lie"),
+    );
+}
+
+#[test]
+fn a_frozen_leader_is_followed_by_another_and_does_not_answer_from_its_memory() {
+    let line = Line::begin("leader frozen and thawed under load");
+    let mut nodes = Nodes::start(Shape::new(3, 1));
+    let load = Load::start(&nodes, 8, TIMEOUT);
+    let (mut client, mut caller) = (nodes.client(), Caller::new(&nodes));
+    let freezes = size(4, 30);
+    for round in 0..freezes {
+        assert_eq!(client.put(b"k", format!("old-{round}").as_bytes()), Outcome::Ok(()));
+        let leader = nodes.leader(b"k");
+        let group = client.table().group_of(b"k");
+        // With a token, so that the question below is taken the first time.
+        caller.status(leader);
+        nodes.freeze(leader);
+        assert_eq!(client.put(b"k", format!("new-{round}").as_bytes()), Outcome::Ok(()));
+        load.wait_for(100);
+        // It lies in the socket while the node is frozen, behind whatever else came there.
+        let question = caller.send(leader, group, Question::Read(b"k"));
+        nodes.thaw(leader);
+        match caller.answer(question, TIMEOUT) {
+            Some(Heard::Reply(Reply::Found(value))) => {
+                assert_eq!(&value[..], format!("new-{round}").as_bytes(), "a stale read");
+            }
+            Some(Heard::Redirect(..)) => {}
+            other => panic!("the thawed leader says {other:?}"),
+        }
+        eventually("the thawed node follows", || {
+            let status = caller.status(leader);
+            status["groups"][0]["connected"].as_bool()?.then_some(())
+        });
+    }
+    let summary = load.finish(&nodes);
+    assert_eq!(summary.indeterminate, 0);
+    nodes.ids().into_iter().for_each(|id| assert!(nodes.is_running(id), "{id} has ended"));
+    line.end(
+        freezes,
+        format_args!("{} acknowledged, 0 lost, 0 doubled, 0 stale", summary.acknowledged),
+    );
+}
