@@ -15,7 +15,7 @@ fn kill_everything(shape: Shape, test: &str) -> (u64, String) {
     let mut random = Random::seeded(test);
     let mut nodes = Nodes::start(shape);
     let load = Load::start(&nodes, 8, TIMEOUT);
-    let kills = size(4, 20);
+    let kills = size(4, 50);
     let mut recovery_max = Duration::ZERO;
     for _ in 0..kills {
         load.wait_for(100 + random.below(300));
@@ -68,7 +68,7 @@ fn impatient_clients_are_never_told_a_lie() {
     let mut random = Random::seeded("impatient");
     let mut nodes = Nodes::start(Shape::new(3, 1));
     let load = Load::start(&nodes, 8, Duration::from_millis(40));
-    let kills = size(4, 20);
+    let kills = size(4, 50);
     for _ in 0..kills {
         load.wait_for(200 + random.below(200));
         nodes.kill_all();

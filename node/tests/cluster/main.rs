@@ -6,9 +6,8 @@
 
 mod caller;
 mod crashes;
-mod disk_faults;
 mod load;
 mod nodes;
 mod operations;
-mod partitions;
+mod refusals;
 mod size;

@@ -143,7 +143,10 @@ impl Nodes {
     /// The command that runs a node, to be changed or wrapped.
     pub fn command(&self, id: NodeId) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
-        command.arg("--id").arg(id.0.to_string()).arg("--cluster").arg(&self.file);
+        // Set by cargo; the system's loader would look there first, for nothing.
+        command.env_remove("LD_LIBRARY_PATH");
+        command.arg("--id").arg(id.0.to_string()).arg("--cluster");
+        command.arg(&self.file);
         command.arg("--data").arg(self.data(id)).args(&self.flags);
         command
     }

@@ -44,11 +44,6 @@ impl Random {
         Random(seed)
     }
 
-    /// Another one, drawn from this.
-    pub fn fork(&mut self) -> Random {
-        Random(self.word())
-    }
-
     pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -58,13 +53,5 @@ impl Random {
 
     pub fn below(&mut self, bound: u64) -> u64 {
         self.word() % bound
-    }
-
-    pub fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
-        &among[self.below(among.len() as u64) as usize]
-    }
-
-    pub fn bytes(&mut self, size_max: u64) -> Vec<u8> {
-        (0..self.below(size_max + 1)).map(|_| self.word() as u8).collect()
     }
 }
