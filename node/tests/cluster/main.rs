@@ -9,5 +9,6 @@ mod crashes;
 mod load;
 mod nodes;
 mod operations;
+mod partitions;
 mod refusals;
 mod size;
