@@ -5,7 +5,11 @@
 //! the tests have the size of a campaign: `scripts/nodes.sh` runs them so and prints a table.
 
 mod caller;
+mod clocks;
 mod crashes;
+mod disk_faults;
+mod full_disks;
+mod injected;
 mod load;
 mod nodes;
 mod operations;
