@@ -7,6 +7,7 @@
 mod caller;
 mod clocks;
 mod crashes;
+mod datagrams;
 mod disk_faults;
 mod full_disks;
 mod injected;
@@ -16,3 +17,5 @@ mod operations;
 mod partitions;
 mod refusals;
 mod size;
+mod strangers;
+mod tap;

@@ -4,6 +4,7 @@
 //! own, drawn by lot, and ports that the system gives to nobody unasked: a node that is down finds
 //! its port free when it comes back, whatever else runs on the machine.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ pub struct Nodes {
     /// The cluster file.
     pub file: PathBuf,
     flags: Vec<&'static str>,
+    /// Copies of the cluster file that some nodes have, with other addresses of their peers.
+    views: BTreeMap<NodeId, PathBuf>,
     running: Vec<(NodeId, Process)>,
     dir: TempDir,
 }
@@ -100,7 +103,8 @@ impl Nodes {
         }
         fs::write(&file, text.to_string()).expect("it is ours");
         let (cluster, secret) = Cluster::load(&file).expect("a valid cluster");
-        Nodes { cluster, secret, file, flags: shape.flags, running: Vec::new(), dir }
+        let (views, running) = (BTreeMap::new(), Vec::new());
+        Nodes { cluster, secret, file, flags: shape.flags, views, running, dir }
     }
 
     pub fn ids(&self) -> Vec<NodeId> {
@@ -140,13 +144,28 @@ impl Nodes {
         self.start_as(id, command);
     }
 
+    /// From its next start on, a node sees the others at these addresses.
+    pub fn let_see(&mut self, id: NodeId, address: impl Fn(NodeId) -> SocketAddr) {
+        let text = fs::read(&self.file).expect("it is ours");
+        let mut text: Value = serde_json::from_slice(&text).expect("JSON");
+        for node in text["nodes"].as_array_mut().expect("a list") {
+            let peer = NodeId(node["id"].as_u64().expect("a number") as u16);
+            if peer != id {
+                node["address"] = json!(address(peer).to_string());
+            }
+        }
+        let view = self.dir.path().join(format!("cluster-of-{id}.json"));
+        fs::write(&view, text.to_string()).expect("it is ours");
+        self.views.insert(id, view);
+    }
+
     /// The command that runs a node, to be changed or wrapped.
     pub fn command(&self, id: NodeId) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
         // Set by cargo; the system's loader would look there first, for nothing.
         command.env_remove("LD_LIBRARY_PATH");
         command.arg("--id").arg(id.0.to_string()).arg("--cluster");
-        command.arg(&self.file);
+        command.arg(self.views.get(&id).unwrap_or(&self.file));
         command.arg("--data").arg(self.data(id)).args(&self.flags);
         command
     }

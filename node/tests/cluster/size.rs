@@ -54,4 +54,12 @@ impl Random {
     pub fn below(&mut self, bound: u64) -> u64 {
         self.word() % bound
     }
+
+    pub fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
+        &among[self.below(among.len() as u64) as usize]
+    }
+
+    pub fn bytes(&mut self, size_max: u64) -> Vec<u8> {
+        (0..self.below(size_max + 1)).map(|_| self.word() as u8).collect()
+    }
 }

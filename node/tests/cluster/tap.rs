@@ -1,0 +1,80 @@
+//! A relay in front of a node that keeps copies of what it carries to it.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Most datagrams kept; the oldest give way.
+const KEPT_MAX: usize = 20_000;
+
+/// Where the kind of a packet stands, and that of a client's; see `wire.rs`.
+const KIND: usize = 4;
+const REQUEST: u8 = 2;
+
+/// A relay; it ends when it is dropped.
+pub struct Tap {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    kept: Mutex<VecDeque<Vec<u8>>>,
+}
+
+impl Tap {
+    pub fn in_front_of(node: SocketAddr) -> Tap {
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("it is not zero");
+        let (address, shared) = (socket.local_addr().expect("bound"), Arc::<Shared>::default());
+        let theirs = shared.clone();
+        let thread = std::thread::spawn(move || relay(&socket, node, &theirs));
+        Tap { address, shared, thread: Some(thread) }
+    }
+
+    /// Copies of the datagrams carried to the node, the oldest first.
+    pub fn kept(&self) -> Vec<Vec<u8>> {
+        self.shared.kept.lock().expect("nobody panics with it").iter().cloned().collect()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))) || std::thread::panicking(), "the relay has failed");
+    }
+}
+
+fn relay(socket: &UdpSocket, node: SocketAddr, shared: &Shared) {
+    let mut client = None;
+    let mut datagram = [0; 1 << 16];
+    while !shared.stop.load(Ordering::Relaxed) {
+        // Nothing came, or a node that is down refused: as on any network.
+        let Ok((size_bytes, from)) = socket.recv_from(&mut datagram) else { continue };
+        let datagram = &datagram[..size_bytes];
+        let to = if from == node {
+            // Nodes answer clients only: what is for a peer goes to where that one listens.
+            client
+        } else {
+            let mut kept = shared.kept.lock().expect("nobody panics with it");
+            if kept.len() == KEPT_MAX {
+                kept.pop_front();
+            }
+            kept.push_back(datagram.to_vec());
+            if datagram.get(KIND) == Some(&REQUEST) {
+                client = Some(from);
+            }
+            Some(node)
+        };
+        if let Some(to) = to {
+            let _ = socket.send_to(datagram, to);
+        }
+    }
+}
