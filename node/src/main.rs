@@ -1,6 +1,6 @@
 //! The program `node`.
 
-use node::cli::{self, BAD_ARGUMENTS, NodePlan, Run};
+use node::cli::{self, BAD_ARGUMENTS, LogLevel, NodePlan, Run};
 use node::config;
 use node::server::{self, Server};
 use std::process::ExitCode;
@@ -32,6 +32,10 @@ fn run(plan: &Run) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!("{failure}");
+            // Who wants no log wants to know all the same why there is no node.
+            if plan.log == LogLevel::Off {
+                eprintln!("{failure}");
+            }
             ExitCode::from(failure.code())
         }
     }

@@ -17,7 +17,10 @@ pub fn start(run: &Run) {
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(false);
+        .with_ansi(false)
+        // Of a line that cannot be written, to a full disk or to nobody, nothing can be said in the
+        // same place: the attempt to do so panics, and a node needs no log to be a node.
+        .log_internal_errors(false);
     match run.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use node::client::Outcome;
 use serde_json::{Value, json};
 
 use crate::nodes::{Nodes, Shape};
@@ -174,6 +175,9 @@ fn identities_and_addresses() {
     let taken = UdpSocket::bind(nodes.address(one)).expect("it is free");
     let address = nodes.address(one).to_string();
     refused_without_a_trace(&nodes, nodes.command(one), 1, &[&address, "in use"]);
+    let mut silent = nodes.command(one);
+    silent.args(["--log", "off"]);
+    refused_without_a_trace(&nodes, silent, 1, &[&address, "in use"]);
     drop(taken);
     nodes.start_missing();
     nodes.ids().into_iter().for_each(|id| drop(nodes.status(id)));
@@ -226,6 +230,52 @@ fn data_folders() {
 }
 
 #[test]
+fn damaged_logs() {
+    let mut nodes = alone();
+    let id = nodes.ids()[0];
+    nodes.start_missing();
+    let mut client = nodes.client();
+    for number in 0..50_u64 {
+        assert!(matches!(client.put(&number.to_le_bytes(), b"value"), Outcome::Ok(())));
+    }
+    assert!(nodes.stop(id).success());
+    let log = nodes.data(id).join("wal-0000000000000001.log");
+    let good = fs::read(&log).expect("it is there");
+    for offset in [3, 20, 47, 60, 500, 1_000] {
+        let mut bad = good.clone();
+        bad[offset] ^= 0x10;
+        fs::write(&log, bad).expect("it is ours");
+        let name = log.to_str().expect("text");
+        refused_without_a_trace(&nodes, nodes.command(id), 1, &[name]);
+    }
+    fs::remove_file(&log).expect("it is ours");
+    let words = [log.to_str().expect("text"), "gone", "must not vote"];
+    refused_without_a_trace(&nodes, nodes.command(id), 1, &words);
+    fs::write(&log, good).expect("it is ours");
+    nodes.start_missing();
+    for number in 0..50_u64 {
+        assert!(matches!(client.get(&number.to_le_bytes()), Outcome::Ok(_)));
+    }
+}
+
+/// A log that nobody can take, on a disk that is full or into a pipe without a reader, costs nothing
+/// but the log.
+#[test]
+fn a_node_whose_standard_error_is_gone_works_and_stops() {
+    let mut nodes = alone();
+    let id = nodes.ids()[0];
+    for gone in ["2>/dev/full", "2>&-", "2> >(exec true)"] {
+        let node = nodes.command(id);
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("exec \"$@\" {gone}"), "bash"]);
+        command.arg(node.get_program()).args(node.get_args());
+        nodes.start_as(id, command);
+        assert_eq!(nodes.client().put(b"k", b"v"), Outcome::Ok(()), "{gone}");
+        assert!(nodes.stop(id).success(), "{gone}");
+    }
+}
+
+#[test]
 fn keys_and_values_that_are_too_large_and_clusters_that_are_not_there() {
     let mut nodes = Nodes::start(Shape::new(1, 1));
     let (key, value) = ("k".repeat(1025), "v".repeat((64 << 10) + 1));
@@ -244,7 +294,7 @@ fn the_log_is_json_line_by_line_if_that_is_wanted() {
     let shape = Shape { flags: vec!["--log-format", "json"], ..Shape::new(3, 2) };
     let mut nodes = Nodes::start(shape);
     let [one, two, _] = nodes.ids()[..] else { panic!("three nodes") };
-    assert!(matches!(nodes.client().put(b"k", b"v"), node::client::Outcome::Ok(())));
+    assert!(matches!(nodes.client().put(b"k", b"v"), Outcome::Ok(())));
     assert!(nodes.stop(one).success());
     nodes.start_node(one);
     drop(nodes.status(one));
