@@ -61,6 +61,66 @@ fn all_nodes_are_killed_while_they_take_snapshots() {
     line.end(kills, result);
 }
 
+/// New folders and old ones, killed at any moment between the first instruction and the first answer.
+#[test]
+fn nodes_that_are_killed_while_they_start_start_again() {
+    let line = Line::begin("nodes killed 0..20 ms after their start");
+    let mut random = Random::seeded("killed starting");
+    let (mut kills, rounds) = (0, size(2, 10));
+    for _ in 0..rounds {
+        let mut nodes = Nodes::prepare(Shape::new(3, 2));
+        let mut kill_starting = |nodes: &mut Nodes, times| {
+            for _ in 0..times {
+                nodes.start_missing();
+                let until = Instant::now() + Duration::from_micros(random.below(20_000));
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+                nodes.kill_all();
+                kills += 3;
+            }
+        };
+        kill_starting(&mut nodes, 20);
+        nodes.start_missing();
+        let mut client = nodes.client();
+        for number in 0..20_u64 {
+            let key = number.to_le_bytes();
+            assert_eq!(client.put(&key, &key), Outcome::Ok(()));
+        }
+        nodes.kill_all();
+        kill_starting(&mut nodes, 20);
+        nodes.start_missing();
+        for number in 0..20_u64 {
+            let key = number.to_le_bytes();
+            assert_eq!(client.get(&key), Outcome::Ok(key.as_slice().into()));
+        }
+    }
+    line.end(kills, "all start again, nothing lost");
+}
+
+#[test]
+fn nodes_restarted_one_by_one_stop_cleanly_and_nobody_notices() {
+    let line = Line::begin("rolling restart by SIGTERM under load");
+    let mut nodes = Nodes::start(Shape::new(3, 2));
+    let load = Load::start(&nodes, 8, TIMEOUT);
+    let restarts = size(6, 60);
+    for round in 0..restarts {
+        load.wait_for(100);
+        let ids = nodes.ids();
+        let id = ids[round as usize % ids.len()];
+        let ended = nodes.stop(id);
+        assert!(ended.success(), "{id}: {ended}");
+        nodes.start_node(id);
+        drop(nodes.status(id));
+    }
+    let summary = load.finish(&nodes);
+    assert_eq!(summary.indeterminate, 0);
+    for id in nodes.ids() {
+        assert!(!nodes.log(id).contains("cut off"), "a clean end leaves no torn log");
+    }
+    line.end(restarts, format_args!("{} acknowledged, 0 lost, 0 doubled", summary.acknowledged));
+}
+
 /// A client that gives up early knows less, and must not say more than it knows.
 #[test]
 fn impatient_clients_are_never_told_a_lie() {
