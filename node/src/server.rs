@@ -35,10 +35,11 @@ use crate::wire::Dropped;
 use driver::Driver;
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use socket::Socket;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tracing::info;
 
@@ -133,6 +134,8 @@ impl Server {
 fn signals() -> io::Result<UnixStream> {
     let (receiver, sender) = std::os::unix::net::UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
+    // A file above the process's limit is to be an error, of which we can tell, and no sudden end.
+    signal_hook::flag::register(SIGXFSZ, Arc::<AtomicBool>::default())?;
     for signal in [SIGTERM, SIGINT] {
         signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
     }

@@ -87,6 +87,7 @@ pub fn open(
     }
     let images = Images::new(Disk, &run.data);
     let disk = |error| Failure::Machine("cannot start, the disk failed", error);
+    let thread = |error| Failure::Machine("cannot start a thread", error);
     images.remove_unfinished().map_err(disk)?;
 
     let mut begun = Vec::new();
@@ -106,9 +107,9 @@ pub fn open(
         .map(|(replica, output, unsynced)| Group::new(replica, output, unsynced.synced()))
         .collect();
     if run.sync == Sync::Always {
-        wal = wal.into_background(wake()).map_err(disk)?;
+        wal = wal.into_background(wake()).map_err(thread)?;
     }
-    let saver = Saver::start(images, wake()).map_err(disk)?;
+    let saver = Saver::start(images, wake()).map_err(thread)?;
     let random = |error: getrandom::Error| {
         Failure::Machine("no random numbers", io::Error::other(error.to_string()))
     };

@@ -11,14 +11,6 @@ use crate::load::Load;
 use crate::nodes::{Nodes, Shape, TIMEOUT, eventually};
 use crate::size::{Line, is_full, size};
 
-/// A node that is told of a file that is too large by an error, and not by a deadly signal.
-fn without_file_size_signal(command: Command) -> Command {
-    let mut wrapped = Command::new("sh");
-    wrapped.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(command.get_program());
-    wrapped.args(command.get_args());
-    wrapped
-}
-
 /// From now on the kernel refuses to let any file of this node grow beyond so many bytes.
 fn limit_files(nodes: &Nodes, id: NodeId, size_bytes: u64) {
     let limit = format!("--fsize={size_bytes}");
@@ -67,10 +59,7 @@ pub fn victim(nodes: &Nodes, is_leader: bool) -> NodeId {
 fn a_node_that_cannot_write_stops_and_nothing_is_lost() {
     let line = Line::begin("writes refused by the kernel (EFBIG), leader and follower in turn");
     const LIMIT_BYTES: u64 = 64 << 10;
-    let mut nodes = Nodes::prepare(Shape::new(3, 1));
-    for id in nodes.ids() {
-        nodes.start_as(id, without_file_size_signal(nodes.command(id)));
-    }
+    let mut nodes = Nodes::start(Shape::new(3, 1));
     let mut client = nodes.client();
     for number in 0..2 * LIMIT_BYTES / 4096 {
         assert_eq!(client.put(&number.to_le_bytes(), &[b'x'; 4096]), Outcome::Ok(()));
@@ -87,7 +76,7 @@ fn a_node_that_cannot_write_stops_and_nothing_is_lost() {
         assert!(error.contains("stopped, the disk failed"), "{error}");
         assert!(error.contains("cannot be written: File too large"), "{error}");
         load.wait_for(50);
-        nodes.start_as(id, without_file_size_signal(nodes.command(id)));
+        nodes.start_node(id);
         wait_until_caught_up(&nodes, id);
     }
     let summary = load.finish(&nodes);
@@ -103,9 +92,8 @@ fn a_node_that_cannot_write_stops_and_nothing_is_lost() {
 
 #[test]
 fn a_lone_node_acknowledges_nothing_after_a_failed_write() {
-    let mut nodes = Nodes::prepare(Shape::new(1, 1));
+    let mut nodes = Nodes::start(Shape::new(1, 1));
     let [id] = nodes.ids()[..] else { panic!("one node") };
-    nodes.start_as(id, without_file_size_signal(nodes.command(id)));
     let mut client = nodes.client();
     let value = [b'x'; 4096];
     (0..32_u64).for_each(|n| assert_eq!(client.put(&n.to_le_bytes(), &value), Outcome::Ok(())));
@@ -120,6 +108,7 @@ fn a_lone_node_acknowledges_nothing_after_a_failed_write() {
     }
     if is_full() {
         injected::a_lone_node_acknowledges_what_is_synced();
+        injected::the_socket_fails_now_and_then();
     }
 }
 
