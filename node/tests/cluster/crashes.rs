@@ -8,14 +8,13 @@ use node::wire::{Question, Reply};
 use crate::caller::{Caller, Heard};
 use crate::load::Load;
 use crate::nodes::{Nodes, Shape, TIMEOUT, eventually};
-use crate::size::{Line, Random, size};
+use crate::size::{Line, Random, is_full, size};
 
 /// Kills all nodes again and again; returns how it went, in a few words.
-fn kill_everything(shape: Shape, test: &str) -> (u64, String) {
+fn kill_everything(kills: u64, shape: Shape, padding_bytes: usize, test: &str) -> String {
     let mut random = Random::seeded(test);
     let mut nodes = Nodes::start(shape);
-    let load = Load::start(&nodes, 8, TIMEOUT);
-    let kills = size(4, 50);
+    let load = Load::padded(&nodes, 8, TIMEOUT, padding_bytes);
     let mut recovery_max = Duration::ZERO;
     for _ in 0..kills {
         load.wait_for(100 + random.below(300));
@@ -29,36 +28,54 @@ fn kill_everything(shape: Shape, test: &str) -> (u64, String) {
     let summary = load.finish(&nodes);
     // Requests are repeated for far longer than a restart takes.
     assert_eq!(summary.indeterminate, 0);
-    let result = format!(
+    format!(
         "{} acknowledged, 0 lost, 0 doubled, 0 indeterminate; next answer within {} ms",
         summary.acknowledged,
         recovery_max.as_millis()
-    );
-    (kills, result)
+    )
 }
 
 #[test]
 fn all_nodes_are_killed_in_the_middle_of_load() {
     let line = Line::begin("all nodes killed under load");
-    let (kills, result) = kill_everything(Shape::new(3, 1), "all killed");
-    line.end(kills, result);
+    let kills = size(4, 50);
+    line.end(kills, kill_everything(kills, Shape::new(3, 1), 0, "all killed"));
 }
 
 #[test]
 fn all_nodes_are_killed_that_leave_syncing_to_the_system() {
     let line = Line::begin("all nodes killed under load, --sync os, 4 groups");
     let shape = Shape { flags: vec!["--sync", "os"], ..Shape::new(3, 4) };
-    let (kills, result) = kill_everything(shape, "all killed, --sync os");
-    line.end(kills, result);
+    let kills = size(4, 50);
+    line.end(kills, kill_everything(kills, shape, 0, "all killed, --sync os"));
 }
 
 #[test]
 fn all_nodes_are_killed_while_they_take_snapshots() {
     let line = Line::begin("all nodes killed under load, snapshot every 40 entries");
     let limits = serde_json::json!({"snapshot_every": 40, "keep": 10});
-    let (kills, result) =
-        kill_everything(Shape { limits, ..Shape::new(3, 1) }, "all killed, snapshots");
-    line.end(kills, result);
+    let shape = Shape { limits, ..Shape::new(3, 1) };
+    let kills = size(4, 50);
+    line.end(kills, kill_everything(kills, shape.clone(), 0, "all killed, snapshots"));
+    if is_full() {
+        let line = Line::begin("the same with puts of 50 kB: segments of the log come and go");
+        let result = kill_everything(kills, shape, 50_000, "all killed, large values");
+        line.end(kills, result);
+    }
+}
+
+#[test]
+fn all_nodes_are_killed_of_clusters_of_any_shape() {
+    let line = Line::begin("all nodes killed under load: 1, 2, 4, 5 and 7 nodes; 1 to 64 groups");
+    let shapes = [(4, 5), (1, 2), (2, 1), (5, 8), (7, 3), (3, 64)];
+    let mut kills = 0;
+    for (nodes, groups) in shapes.into_iter().take(size(1, 6) as usize) {
+        let test = format!("all killed, {nodes} nodes, {groups} groups");
+        let each = size(4, 15);
+        kill_everything(each, Shape::new(nodes, groups), 0, &test);
+        kills += each;
+    }
+    line.end(kills, "0 lost, 0 doubled, 0 indeterminate");
 }
 
 /// New folders and old ones, killed at any moment between the first instruction and the first answer.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 
-use node::client::Outcome;
+use node::client::{Client, Failure, Outcome};
 use node::protocol::{Ballot, Message};
 use node::wire::{
     DATAGRAM_BYTES, DATAGRAM_BYTES_MAX, Dropped, Envelope, GroupId, Keys, NodeId, Packer, Packet,
@@ -38,14 +38,18 @@ fn node_keys(nodes: &Nodes, id: NodeId) -> Keys {
     Keys::new(secret, nodes.cluster.tag(), id, nodes.ids())
 }
 
-/// Some requests of all kinds and sizes through a tap, for the copies.
-fn ask_through_taps(nodes: &Nodes, taps: &BTreeMap<NodeId, Tap>) {
+/// A client all of whose requests come from the taps.
+fn client_behind(nodes: &Nodes, taps: &BTreeMap<NodeId, Tap>) -> Client {
     let mut cluster = nodes.cluster.clone();
     for node in &mut cluster.nodes {
         node.address = taps[&node.id].address;
     }
-    let client = node::client::Client::connect(&cluster, nodes.secret.as_ref(), TIMEOUT);
-    let mut client = client.expect("a socket");
+    Client::connect(&cluster, nodes.secret.as_ref(), TIMEOUT).expect("a socket")
+}
+
+/// Some requests of all kinds and sizes through a tap, for the copies.
+fn ask_through_taps(nodes: &Nodes, taps: &BTreeMap<NodeId, Tap>) {
+    let mut client = client_behind(nodes, taps);
     for number in 0..40_usize {
         let (key, value) = (format!("tapped-{number}"), vec![b'v'; 97 * number]);
         assert_eq!(client.put(key.as_bytes(), &value), Outcome::Ok(()));
@@ -279,6 +283,53 @@ fn what_is_not_for_this_node_of_this_cluster_has_no_effect() {
         assert_ne!(promised, forged.to_string(), "{id} follows a forged call");
     }
     assert_eq!(nodes.client().get(b"k"), Outcome::Ok(b"v".as_slice().into()));
+}
+
+/// Whoever sits on the path may send a client's requests again, from the address that the client has
+/// proved to be at.
+#[test]
+fn what_a_client_sent_is_done_once_however_often_it_comes() {
+    let line = Line::begin("requests repeated from the verified address of their client");
+    let mut random = Random::seeded("repeated requests");
+    let nodes = Nodes::start(Shape::new(3, 2));
+    let tap = |id| (id, Tap::in_front_of(nodes.address(id)));
+    let taps: BTreeMap<NodeId, Tap> = nodes.ids().into_iter().map(tap).collect();
+    let mut client = client_behind(&nodes, &taps);
+    let (mut caller, mut count, mut repeated) = (Caller::new(&nodes), 0_u64, 0);
+    assert_eq!(client.put(b"count", b"0"), Outcome::Ok(()));
+    for round in 0..size(20, 300) {
+        for _ in 0..5 {
+            let (old, new) = (count.to_string(), (count + 1).to_string());
+            let swapped = client.cas(b"count", Some(old.as_bytes()), new.as_bytes());
+            assert_eq!(swapped, Outcome::Ok(new.as_bytes().into()));
+            assert_eq!(client.put(b"last", new.as_bytes()), Outcome::Ok(()));
+            // Deleted at once: a put of the past would bring it back.
+            assert_eq!(client.put(b"gone", new.as_bytes()), Outcome::Ok(()));
+            assert_eq!(client.delete(b"gone"), Outcome::Ok(()));
+            count += 1;
+        }
+        for (id, tap) in &taps {
+            let mut kept = tap.kept();
+            if round % 2 == 1 {
+                kept.reverse();
+            }
+            for datagram in kept.iter().filter(|_| random.below(4) == 0).take(4 * BURST as usize) {
+                tap.send(datagram);
+                repeated += 1;
+                if repeated % BURST == 0 {
+                    caller.status(*id);
+                }
+            }
+        }
+        let text = count.to_string();
+        assert_eq!(client.get(b"count"), Outcome::Ok(text.as_bytes().into()));
+        assert_eq!(client.get(b"last"), Outcome::Ok(text.as_bytes().into()));
+        assert_eq!(client.get(b"gone"), Outcome::Fail(Failure::Missing));
+    }
+    line.end(
+        repeated,
+        format_args!("{count} swaps, each done once; nothing of the past came back"),
+    );
 }
 
 #[test]

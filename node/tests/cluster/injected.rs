@@ -172,6 +172,44 @@ fn live_with_fault(nodes: &mut Nodes, load: &Load, fault: Fault, from: From, tal
     wait_until_caught_up(nodes, id);
 }
 
+/// The network fails, and not the disk: that is a network's right, and every node goes on.
+pub fn the_socket_fails_now_and_then() {
+    assert_strace();
+    for (call, error, when) in [
+        ("sendmsg,sendmmsg", "EPERM", "5+11"),
+        ("sendmsg,sendmmsg", "ENOBUFS", "5+13"),
+        // As if the network card could not cut what is sent at once.
+        ("sendmsg,sendmmsg", "EIO", "200+200"),
+        ("sendmsg,sendmmsg", "ENETUNREACH", "5+17"),
+        ("recvmmsg", "ENOMEM", "5+7"),
+        ("recvmmsg", "ECONNREFUSED", "5+5"),
+        ("epoll_wait", "EINTR", "5+2"),
+    ] {
+        let line = Line::begin("strace: network calls fail at all nodes, again and again");
+        let mut nodes = Nodes::prepare(Shape::new(3, 2));
+        for id in nodes.ids() {
+            let mut traced = Command::new("strace");
+            traced.env_remove("LD_LIBRARY_PATH");
+            traced.args(["-f", "-D", "--seccomp-bpf", "-qq", "-o", "/dev/null"]);
+            traced.args(["-e", &format!("trace={call}"), "-e"]);
+            traced.arg(format!("inject={call}:error={error}:when={when}"));
+            let node = nodes.command(id);
+            traced.arg(node.get_program()).args(node.get_args());
+            nodes.start_as(id, traced);
+        }
+        let load = Load::start(&nodes, 4, TIMEOUT);
+        load.wait_for(1_000);
+        let summary = load.finish(&nodes);
+        assert_eq!(summary.indeterminate, 0);
+        for id in nodes.ids() {
+            assert!(nodes.is_running(id), "{id} has ended");
+            assert!(errors(&nodes.log(id)).is_empty(), "{}", nodes.log(id));
+        }
+        let result = format!("{call} {error} {when}: 0 lost, all nodes up");
+        line.end(summary.acknowledged, result);
+    }
+}
+
 /// A node that is alone has nobody else's disk to rely on: each of its acknowledgements needs a
 /// write and a sync of its own to have succeeded before.
 pub fn a_lone_node_acknowledges_what_is_synced() {
@@ -196,13 +234,9 @@ fn lone_node(fault: Fault) -> u64 {
     let acknowledged = put_until_silent(&mut nodes, id);
     assert_eq!(nodes.ended(id).code(), Some(1));
     let trace = fs::read_to_string(&trace).expect("a trace");
-    // Those of the main thread are of the start.
-    let succeeded = trace.lines().filter(|line| {
-        !line.starts_with(&pid)
-            && line.contains(fault.call)
-            && !line.contains('-')
-            && line.contains("= ")
-    });
+    // Those of the main thread are of the start. What succeeds returns a number, and no error.
+    let succeeded = trace.lines().filter(|line| !line.starts_with(&pid));
+    let succeeded = succeeded.filter_map(|line| line.rsplit("= ").next()?.parse::<u64>().ok());
     let succeeded = succeeded.count() as u64;
     // To open a session is a write, too.
     assert!(

@@ -102,6 +102,11 @@ impl Cell {
 impl Load {
     /// Starts clients, each of which gives up a request after `timeout`.
     pub fn start(nodes: &Nodes, clients: u64, timeout: Duration) -> Load {
+        Load::padded(nodes, clients, timeout, 0)
+    }
+
+    /// The same, and every sixth operation is a put of so many bytes more.
+    pub fn padded(nodes: &Nodes, clients: u64, timeout: Duration, size_bytes: usize) -> Load {
         let progress = Arc::new(Progress::default());
         let mut first = nodes.client();
         for counter in 0..SHARED {
@@ -110,7 +115,8 @@ impl Load {
         }
         let workers = (0..clients).map(|id| {
             let (client, progress) = (nodes.client_within(timeout), progress.clone());
-            let worker = Worker { id, sequence: 0, client, progress, ledger: Ledger::default() };
+            let (padding, ledger) = ("+".repeat(size_bytes), Ledger::default());
+            let worker = Worker { id, sequence: 0, client, padding, progress, ledger };
             std::thread::spawn(move || worker.work())
         });
         let workers = workers.collect();
@@ -220,6 +226,8 @@ struct Worker {
     /// Makes values unique.
     sequence: u64,
     client: Client,
+    /// Behind each value that is put.
+    padding: String,
     progress: Arc<Progress>,
     ledger: Ledger,
 }
@@ -268,7 +276,7 @@ impl Worker {
     }
 
     fn put(&mut self, (key, cell): &mut (String, Cell)) {
-        let value = self.fresh();
+        let value = self.fresh() + &self.padding;
         match self.ask(|client| client.put(key.as_bytes(), value.as_bytes())) {
             Some(Ok(())) => cell.is(value),
             Some(Err(failure)) => panic!("{key}: {failure}"),

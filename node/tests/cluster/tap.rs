@@ -22,8 +22,9 @@ pub struct Tap {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Shared {
+    socket: UdpSocket,
+    node: SocketAddr,
     stop: AtomicBool,
     kept: Mutex<VecDeque<Vec<u8>>>,
 }
@@ -32,10 +33,17 @@ impl Tap {
     pub fn in_front_of(node: SocketAddr) -> Tap {
         let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("it is not zero");
-        let (address, shared) = (socket.local_addr().expect("bound"), Arc::<Shared>::default());
+        let address = socket.local_addr().expect("bound");
+        let (stop, kept) = Default::default();
+        let shared = Arc::new(Shared { socket, node, stop, kept });
         let theirs = shared.clone();
-        let thread = std::thread::spawn(move || relay(&socket, node, &theirs));
+        let thread = std::thread::spawn(move || relay(&theirs));
         Tap { address, shared, thread: Some(thread) }
+    }
+
+    /// Sends a datagram to the node, from where those come that it carries.
+    pub fn send(&self, datagram: &[u8]) {
+        self.shared.socket.send_to(datagram, self.shared.node).expect("loopback takes it");
     }
 
     /// Copies of the datagrams carried to the node, the oldest first.
@@ -52,14 +60,15 @@ impl Drop for Tap {
     }
 }
 
-fn relay(socket: &UdpSocket, node: SocketAddr, shared: &Shared) {
+fn relay(shared: &Shared) {
+    let Shared { socket, node, .. } = shared;
     let mut client = None;
     let mut datagram = [0; 1 << 16];
     while !shared.stop.load(Ordering::Relaxed) {
         // Nothing came, or a node that is down refused: as on any network.
         let Ok((size_bytes, from)) = socket.recv_from(&mut datagram) else { continue };
         let datagram = &datagram[..size_bytes];
-        let to = if from == node {
+        let to = if from == *node {
             // Nodes answer clients only: what is for a peer goes to where that one listens.
             client
         } else {
@@ -71,7 +80,7 @@ fn relay(socket: &UdpSocket, node: SocketAddr, shared: &Shared) {
             if datagram.get(KIND) == Some(&REQUEST) {
                 client = Some(from);
             }
-            Some(node)
+            Some(*node)
         };
         if let Some(to) = to {
             let _ = socket.send_to(datagram, to);
