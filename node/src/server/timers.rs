@@ -2,6 +2,7 @@
 
 use crate::config::Timing;
 use crate::protocol::Timer;
+use fastrand::Rng;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
@@ -11,13 +12,14 @@ pub struct Timers {
     timing: Timing,
     running: Vec<[bool; 2]>,
     due: BinaryHeap<Reverse<(Instant, usize, Timer)>>,
-    random: u64,
+    random: Rng,
 }
 
 impl Timers {
     /// No timer runs. `seed`: of the jitter, which keeps the nodes from ticking in step.
     pub fn new(timing: Timing, groups: usize, seed: u64) -> Timers {
-        Timers { timing, running: vec![[false; 2]; groups], due: BinaryHeap::new(), random: seed }
+        let (running, random) = (vec![[false; 2]; groups], Rng::with_seed(seed));
+        Timers { timing, running, due: BinaryHeap::new(), random }
     }
 
     /// Starts a timer, unless it runs.
@@ -29,7 +31,7 @@ impl Timers {
             Timer::Retransmit => self.timing.retransmit_ms * 1_000,
             Timer::Heartbeat => {
                 let us = self.timing.heartbeat_ms * 1_000;
-                us - us / 10 + self.draw() % (us / 5 + 1)
+                us - us / 10 + self.random.u64(..=us / 5)
             }
         };
         self.due.push(Reverse((now + Duration::from_micros(after_us), group, timer)));
@@ -48,15 +50,6 @@ impl Timers {
     /// When the next is due, if one runs.
     pub fn next(&self) -> Option<Instant> {
         self.due.peek().map(|Reverse((at, ..))| *at)
-    }
-
-    /// SplitMix64.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.random;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
     }
 }
 
