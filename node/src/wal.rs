@@ -25,6 +25,7 @@
 pub mod format;
 mod replay;
 mod segments;
+mod syncs;
 mod thread;
 
 use crate::protocol::{Contradiction, Durable, GroupId, Index, NodeId, Record};
@@ -34,6 +35,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+pub use syncs::SyncTimes;
 pub use thread::Waker;
 use thread::Writer;
 
@@ -75,6 +77,15 @@ pub struct Opened<S: Storage = Disk> {
     pub groups: BTreeMap<GroupId, Durable>,
     /// Bytes of an unfinished write that were cut off.
     pub torn_bytes: u64,
+}
+
+/// What a log has come to, for those who watch it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Size {
+    /// How many segment files there are.
+    pub segments: u64,
+    /// What is written in them, without the room they have in advance.
+    pub size_bytes: u64,
 }
 
 /// The number of a write; later ones are higher.
@@ -177,6 +188,17 @@ impl<S: Storage> Wal<S> {
         let WriteNumber(durable) = self.durable()?;
         let named = self.snapshots.pop_front_if(|(write, ..)| *write <= durable);
         Ok(named.map(|(_, group, index)| (group, index)))
+    }
+
+    /// How large the log was when this was last told how far it has come.
+    pub fn size(&self) -> Size {
+        let Progress { segments, size_bytes, .. } = self.progress;
+        Size { segments, size_bytes }
+    }
+
+    /// How long the syncs took since [`Wal::into_background`]; none if that was never called.
+    pub fn sync_times(&self) -> Option<SyncTimes> {
+        self.writer.syncs()
     }
 
     /// Writes what was appended, waits until it is durable, and leaves a log of which every byte is

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The writer of the log. After an error it must not be used again: nobody knows what was written.
 /// Invariant: `HEADER_BYTES <= synced <= offset`; `files` names consecutive segments, none empty of
@@ -35,6 +36,8 @@ pub struct Progress {
     pub durable: u64,
     /// The segment being written.
     pub segment: u64,
+    /// How many segments there are.
+    pub segments: u64,
     /// The size of all segments together.
     pub size_bytes: u64,
 }
@@ -101,7 +104,8 @@ impl<S: Storage> Segments<S> {
 
     /// Writes a batch, whose first `MARK_BYTES` are room for a mark, and makes it durable.
     /// `oldest`: segments before this one are superseded by what is written up to here.
-    pub fn commit(&mut self, batch: &mut Vec<u8>, oldest: u64) -> io::Result<()> {
+    /// Returns how long the sync took, if there was one.
+    pub fn commit(&mut self, batch: &mut Vec<u8>, oldest: u64) -> io::Result<Option<Duration>> {
         assert!(batch.len() >= MARK_BYTES, "a batch begins with room for its mark");
         let empty = self.offset == HEADER_BYTES as u64;
         if !empty && self.offset + batch.len() as u64 > self.options.segment_bytes {
@@ -114,12 +118,14 @@ impl<S: Storage> Segments<S> {
         batch.truncate(end);
         self.storage.write_at(&mut self.file, batch, self.offset)?;
         self.offset += batch.len() as u64;
-        if self.options.sync == SyncMode::Always {
-            self.storage.sync(&mut self.file)?;
-            self.synced = self.offset;
-        }
         self.oldest = oldest;
-        Ok(())
+        if self.options.sync == SyncMode::Os {
+            return Ok(None);
+        }
+        let begun = Instant::now();
+        self.storage.sync(&mut self.file)?;
+        self.synced = self.offset;
+        Ok(Some(begun.elapsed()))
     }
 
     /// Writes that everything so far is durable, and makes that durable, in every mode.
@@ -137,8 +143,9 @@ impl<S: Storage> Segments<S> {
 
     /// How far this has come, `durable` being the last batch committed.
     pub fn progress(&self, durable: u64) -> Progress {
+        let segments = self.sizes_bytes.len() as u64 + 1;
         let size_bytes = self.sizes_bytes.iter().sum::<u64>() + self.offset;
-        Progress { durable, segment: self.header.number, size_bytes }
+        Progress { durable, segment: self.header.number, segments, size_bytes }
     }
 
     /// Begins the next segment, and removes those that are superseded.

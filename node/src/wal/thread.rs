@@ -2,6 +2,7 @@
 //! What is handed over while the thread is busy goes to disk together, with one sync.
 
 use super::segments::{Progress, Segments};
+use super::syncs::Syncs;
 use crate::storage::Storage;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,7 @@ struct State {
     /// The oldest segment needed once `pending` is durable.
     oldest: u64,
     progress: Progress,
+    syncs: Syncs,
     failure: Option<Failure>,
     stop: bool,
 }
@@ -63,7 +65,8 @@ impl<S: Storage> Writer<S> {
         let Writer::Here(here) = self else { return Ok(self) };
         let Here { segments, progress, failure } = *here;
         let (pending, number, oldest) = (Vec::new(), progress.durable, 0);
-        let state = State { pending, number, oldest, progress, failure, stop: false };
+        let (syncs, stop) = (Syncs::default(), false);
+        let state = State { pending, number, oldest, progress, syncs, failure, stop };
         let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
         let theirs = shared.clone();
         let thread = thread::Builder::new()
@@ -108,6 +111,14 @@ impl<S: Storage> Writer<S> {
                 let state = background.shared.lock();
                 Failure::check(&state.failure).map(|()| state.progress)
             }
+        }
+    }
+
+    /// How long the syncs of the thread took; none if there is no thread.
+    pub fn syncs(&self) -> Option<super::SyncTimes> {
+        match self {
+            Writer::Here(_) => None,
+            Writer::Background(background) => Some(background.shared.lock().syncs.times()),
         }
     }
 
@@ -171,9 +182,12 @@ fn write_all<S: Storage>(mut segments: Segments<S>, shared: &Shared, waker: &Wak
         batch.clear();
         let failed = committed.is_err();
         let mut state = shared.lock();
-        state.failure = committed.err().map(Failure::of);
-        if !failed {
-            state.progress = segments.progress(number);
+        match committed {
+            Ok(sync_time) => {
+                state.progress = segments.progress(number);
+                sync_time.into_iter().for_each(|time| state.syncs.record(time));
+            }
+            Err(error) => state.failure = Some(Failure::of(error)),
         }
         drop(state);
         waker();
