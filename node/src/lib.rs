@@ -21,6 +21,7 @@ pub mod protocol;
 pub mod server;
 pub mod session;
 pub mod snapshot;
+mod socket;
 pub mod storage;
 pub mod wal;
 pub mod wire;

@@ -20,7 +20,6 @@ mod groups;
 mod logging;
 mod saver;
 mod service;
-mod socket;
 mod startup;
 mod status;
 mod timers;
@@ -30,13 +29,12 @@ pub use startup::Failure;
 
 use crate::cli::Run;
 use crate::identity::DataFolder;
+use crate::socket::Socket;
 use crate::storage::Disk;
-use crate::wire::Dropped;
 use driver::Driver;
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
-use socket::Socket;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -74,8 +72,10 @@ impl Server {
         let address = cluster.node(run.id).map_err(Failure::Config)?.address;
         let mut socket = Socket::bind(address).map_err(|error| Failure::Bind(address, error))?;
         socket.register(poll.registry(), SOCKET).map_err(machine("cannot wait for datagrams"))?;
-        let (driver, folder) = startup::open(run, &cluster, secret.as_ref(), Arc::new(waker))?;
-        info!(node = run.id.0, cluster = cluster.name, %address, boot = driver.boot, "started");
+        let (secret, waker, drops) = (secret.as_ref(), Arc::new(waker), socket.kernel_drops());
+        let (driver, folder) = startup::open(run, &cluster, secret, waker, drops)?;
+        let boot = driver.process.boot;
+        info!(node = run.id.0, cluster = cluster.name, %address, boot, "started");
         let (events, _folder, _signals) = (Events::with_capacity(64), folder, signals);
         Ok(Server { poll, events, socket, driver, _folder, _signals })
     }
@@ -89,8 +89,11 @@ impl Server {
                 break;
             }
         }
-        for (reason, count) in self.driver.drops.iter().filter(|(_, count)| *count > 0) {
-            info!(reason = Dropped::name(reason), count, "dropped");
+        let Driver { process, drops, .. } = &self.driver;
+        let by_us = drops.iter().map(|(reason, count)| (reason.name(), count));
+        let by_kernel = process.kernel_drops.count().map(|count| (status::BY_KERNEL, count));
+        for (reason, count) in by_us.chain(by_kernel).filter(|(_, count)| *count > 0) {
+            info!(reason, count, "dropped");
         }
         self.driver.groups.close().map_err(disk)?;
         info!("stopped");

@@ -96,7 +96,8 @@ impl<S: Storage> Images<S> {
     }
 }
 
-fn name(group: GroupId, index: Index) -> String {
+/// The file of an image.
+pub fn name(group: GroupId, index: Index) -> String {
     format!("snapshot-{}-{:016}.img", group.0, index.0)
 }
 

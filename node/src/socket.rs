@@ -1,13 +1,15 @@
-//! The UDP socket: many datagrams a system call, in both directions.
+//! The UDP socket of a node or a client: many datagrams a system call, in both directions.
 
-use super::status::Traffic;
 use crate::wire::Run;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Type};
+use std::fs;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use tracing::warn;
 
 /// Asked of the kernel, which may give less: room for what comes while a turn goes on.
@@ -16,6 +18,17 @@ const BUFFER_BYTES: usize = 4 << 20;
 const MERGED_BYTES_MAX: usize = 1 << 16;
 /// Datagrams taken in one turn, about: then it is time to write and answer.
 const TURN_MAX: usize = 512;
+
+/// Datagrams that passed through a socket.
+#[derive(Clone, Copy, Default)]
+pub struct Traffic {
+    /// Taken from the kernel.
+    pub received: u64,
+    /// Given to the kernel.
+    pub sent: u64,
+    /// The kernel did not take them.
+    pub unsent: u64,
+}
 
 /// A bound socket, and what passed through it.
 pub struct Socket {
@@ -116,6 +129,11 @@ impl Socket {
         }
     }
 
+    /// Whoever wants to know later what the kernel dropped.
+    pub fn kernel_drops(&self) -> KernelDrops {
+        KernelDrops::of(self.socket.as_raw_fd())
+    }
+
     /// Gives one datagram to the kernel.
     pub fn send_one(&mut self, to: SocketAddr, datagram: &[u8]) {
         self.send(to, &Run { contents: datagram, datagram_bytes: datagram.len() });
@@ -126,5 +144,83 @@ impl Socket {
         if !std::mem::replace(&mut self.complained, true) {
             warn!(%error, "{what}; this is said only once");
         }
+    }
+}
+
+/// Asks the kernel what it dropped of the datagrams to one socket.
+#[derive(Clone, Copy)]
+pub struct KernelDrops {
+    /// The socket's name in the kernel's tables, if it has such.
+    inode: Option<u64>,
+}
+
+impl KernelDrops {
+    fn of(socket: i32) -> KernelDrops {
+        let metadata = fs::metadata(format!("/proc/self/fd/{socket}"));
+        KernelDrops { inode: metadata.ok().map(|metadata| metadata.ino()) }
+    }
+
+    /// Datagrams that came for the socket since it was made, and that nobody can receive: its buffer
+    /// was full, or, rarely, their checksum was wrong. Those lost before, in a network card's queue
+    /// or on the way, are counted nowhere here. None where the kernel does not tell (Linux does).
+    /// Reads a table of all UDP sockets of the machine: nothing for each message.
+    pub fn count(&self) -> Option<u64> {
+        let inode = self.inode?;
+        let tables = ["/proc/net/udp", "/proc/net/udp6"];
+        tables.iter().find_map(|table| in_table(&fs::read_to_string(table).ok()?, inode))
+    }
+}
+
+/// The last column of the socket's line: `sl local_address rem_address st tx_queue:rx_queue
+/// tr:tm->when retrnsmt uid timeout inode ref pointer drops`.
+fn in_table(table: &str, inode: u64) -> Option<u64> {
+    let mut lines = table.lines().map(|line| line.split_ascii_whitespace());
+    lines.find_map(|mut columns| {
+        let is_it = columns.nth(9)?.parse() == Ok(inode);
+        columns.nth(2).filter(|_| is_it)?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_does_not_fit_the_buffer_is_counted() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let mut socket = Socket::bind(address.parse().unwrap()).expect("loopback");
+            SockRef::from(&socket.socket)
+                .set_recv_buffer_size(8 << 10)
+                .expect("smaller is allowed");
+            let drops = socket.kernel_drops();
+            assert_eq!(drops.count(), Some(0));
+            let sender = UdpSocket::bind(address).expect("loopback");
+            let to = socket.socket.local_addr().expect("it is bound");
+            for _ in 0..1_000 {
+                sender.send_to(&[7; 1_000], to).expect("loopback");
+            }
+            let mut received = 0;
+            while socket.has_more() {
+                socket.receive(|_, _| received += 1);
+            }
+            assert!(received > 0, "some did fit");
+            assert_eq!(drops.count(), Some(1_000 - received));
+        }
+    }
+
+    #[test]
+    fn a_line_is_found_by_its_inode_and_nothing_else() {
+        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   \
+            uid  timeout inode ref pointer drops\n\
+            7: 0100007F:1B59 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        \
+            0 41 2 ffff8881 17\n\
+            12345: 0100007F:1B5A 00000000:0000 07 00000000:00000000 00:00000000 00000000    41    \
+            41 42 2 ffff8882 18\n";
+        assert_eq!(in_table(table, 41), Some(17));
+        assert_eq!(in_table(table, 42), Some(18));
+        assert_eq!(in_table(table, 2), None);
+        assert_eq!(in_table("garbage 41", 41), None);
     }
 }

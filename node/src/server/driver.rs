@@ -3,10 +3,10 @@
 use super::clients::Clients;
 use super::groups::Groups;
 use super::service::{Service, Verdict};
-use super::socket::Socket;
-use super::status::{self, Traffic};
+use super::status::{self, Links, Process};
 use crate::config::Cluster;
 use crate::protocol::{NodeId, Outcome};
+use crate::socket::{Socket, Traffic};
 use crate::wire::{
     Answer, CLIENT, Dropped, Drops, Inbox, Keys, Packer, Packet, PacketKind, Response, Tokens,
     challenge,
@@ -17,9 +17,8 @@ use std::time::Instant;
 
 /// Everything of a node but its socket.
 pub struct Driver {
-    node: NodeId,
-    /// How often the node has started.
-    pub boot: u64,
+    /// Which node this is, and since when.
+    pub process: Process,
     keys: Keys,
     tokens: Tokens,
     datagram_bytes: usize,
@@ -34,7 +33,6 @@ pub struct Driver {
     pub drops: Drops,
     /// As of the end of the last turn.
     traffic: Traffic,
-    started: Instant,
 }
 
 /// Another node.
@@ -48,12 +46,13 @@ struct Peer {
 impl Driver {
     /// A node that has heard from nobody yet. `token_key`: see [`Tokens::new`].
     pub fn new(
-        (node, boot): (NodeId, u64),
+        process: Process,
         cluster: &Cluster,
         secret: &[u8],
         token_key: [u8; blake3::KEY_LEN],
         groups: Groups,
     ) -> Driver {
+        let Process { node, boot, .. } = process;
         let keys = Keys::new(secret, cluster.tag(), node, cluster.nodes.iter().map(|n| n.id));
         let datagram_bytes = cluster.limits.datagram_bytes;
         let others = cluster.nodes.iter().filter(|other| other.id != node);
@@ -64,8 +63,7 @@ impl Driver {
             inbox: Inbox::default(),
         });
         Driver {
-            node,
-            boot,
+            process,
             peers: peers.collect(),
             keys,
             tokens: Tokens::new(token_key),
@@ -76,7 +74,6 @@ impl Driver {
             challenges: Vec::new(),
             drops: Drops::default(),
             traffic: Traffic::default(),
-            started: Instant::now(),
         }
     }
 
@@ -145,20 +142,20 @@ impl Driver {
 
     /// Takes a client's packet.
     fn requests(&mut self, packet: &Packet<'_>, from: SocketAddr) {
-        let now = self.started.elapsed();
+        let now = self.process.started.elapsed();
         let epoch = now.as_secs() / Tokens::EPOCH_S;
-        let Driver { keys, boot, datagram_bytes, drops, groups, service, .. } = self;
+        let Driver { keys, process, datagram_bytes, drops, groups, service, traffic, .. } = self;
         if let Err(reason) = self.tokens.verify(packet, from, epoch) {
             drops.count(reason);
             let (token, mut datagram) = (self.tokens.token(from, epoch), Vec::new());
-            challenge(keys, *boot, token, &mut datagram);
+            challenge(keys, process.boot, token, &mut datagram);
             self.challenges.push((from, datagram));
             return;
         }
         let clients_count = self.clients.count();
         // The address may have had a packer before, which was given up.
         let number = now.as_micros() as u64;
-        let fresh = || Packer::new(keys, CLIENT, *boot, number, *datagram_bytes);
+        let fresh = || Packer::new(keys, CLIENT, process.boot, number, *datagram_bytes);
         let (reassembly, mut responder) = self.clients.at(from, fresh);
         for frame in packet.frames() {
             let frame = match reassembly.whole(packet.boot, frame) {
@@ -180,8 +177,8 @@ impl Driver {
                 Verdict::Ask(at, body) => groups.request(at, responder.later(client), number, body),
                 Verdict::Answer(group, answer) => give(group, answer),
                 Verdict::Status => {
-                    let (node, boot, traffic) = (self.node, *boot, self.traffic);
-                    let json = status::report(node, boot, groups, drops, traffic, clients_count);
+                    let links = Links { traffic: *traffic, drops, clients: clients_count };
+                    let json = status::report(process, groups, &links);
                     give(request.group, Answer::Status(json.as_bytes()));
                 }
             }

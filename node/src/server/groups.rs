@@ -94,6 +94,11 @@ impl Groups {
         Some(&self.groups[self.position(group)?].replica)
     }
 
+    /// The log they share.
+    pub fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
     /// When the next timer is due.
     pub fn next_timer(&self) -> Instant {
         self.timers.next().expect("every replica keeps its heartbeat running")

@@ -3,6 +3,7 @@
 use super::driver::Driver;
 use super::groups::{Group, Groups};
 use super::saver::Saver;
+use super::status::Process;
 use super::timers::Timers;
 use crate::cli::{Run, Sync};
 use crate::config::{self, Cluster, Secret};
@@ -13,12 +14,14 @@ use crate::protocol::{
     Config, Contradiction, Durable, GroupId, Image, Index, Output, Replica, Unsynced,
 };
 use crate::snapshot::{Images, Unusable};
+use crate::socket::KernelDrops;
 use crate::storage::Disk;
 use crate::wal::{self, Opened, Options, SyncMode, Wal};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tracing::{info, warn};
 
 /// Called from another thread when it has news for the loop.
@@ -60,13 +63,14 @@ pub fn load(run: &Run) -> Result<(Cluster, Option<Secret>), Failure> {
     Cluster::load(&run.cluster).map_err(Failure::Config)
 }
 
-/// Opens the data folder, and recovers or creates what it holds. `waker`: of the loop. The folder is
-/// to be kept: it is locked only so long.
+/// Opens the data folder, and recovers or creates what it holds. `waker`: of the loop;
+/// `kernel_drops`: of the socket. The folder is to be kept: it is locked only so long.
 pub fn open(
     run: &Run,
     cluster: &Cluster,
     secret: Option<&Secret>,
     waker: Arc<mio::Waker>,
+    kernel_drops: KernelDrops,
 ) -> Result<(Driver, DataFolder<Disk>), Failure> {
     let wake = || -> Wake {
         let waker = waker.clone();
@@ -118,7 +122,9 @@ pub fn open(
     let mut token_key = [0; blake3::KEY_LEN];
     getrandom::fill(&mut token_key).map_err(random)?;
     let secret = secret.map_or(&[][..], |secret| secret.bytes());
-    Ok((Driver::new((run.id, boot), cluster, secret, token_key, groups), folder))
+    let (data, started) = (run.data.clone(), Instant::now());
+    let process = Process { node: run.id, boot, data, kernel_drops, started };
+    Ok((Driver::new(process, cluster, secret, token_key, groups), folder))
 }
 
 /// A replica, its output, and the write that the log was given of it.
