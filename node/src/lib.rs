@@ -6,7 +6,7 @@
 //! [`server`] is the process: it feeds the core with datagrams, and with what [`identity`], [`wal`]
 //! and [`snapshot`] keep on disk, through [`storage`].
 //! [`kv`] is the replicated map it drives, [`session`] makes its commands happen exactly once.
-//! [`client`] asks a cluster: one request at a time, until an answer or the deadline.
+//! [`client`] asks a cluster, one request or many at a time, each until an answer or the deadline.
 
 mod bytes;
 pub mod cli;

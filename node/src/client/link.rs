@@ -1,72 +1,68 @@
 //! The socket, and what is known of each node behind it: its address, our token there, its fragments.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mio::{Events, Poll};
+
 use crate::config::{Cluster, Secret};
+use crate::socket::Socket;
 use crate::wire::{
-    self, CLIENT, DATAGRAM_BYTES_MAX, GroupId, Keys, MESSAGE_BYTES_MAX, NodeId, Packer, Packet,
-    PacketKind, Reassembly, Reply, Request, Token,
+    CLIENT, Keys, MESSAGE_BYTES_MAX, NodeId, Packer, Packet, PacketKind, Question, Reassembly,
+    Request, Response, Run, Token,
 };
 
-/// Incomplete messages to hold of each node: copies of the one answer that we wait for.
-const PARTIAL_MAX: usize = 8;
+/// Incomplete messages to hold of each node: the largest answers that come at a time, and copies.
+const PARTIAL_MAX: usize = 64;
 
-/// Datagrams to send in a row: a node's receive buffer, as Linux has it by default, holds some 90.
+/// Datagrams to send in a row of messages that take several: a node's receive buffer, as Linux has
+/// it by default, holds some 90.
 const BURST: usize = 32;
 /// Time enough for a node to read a burst.
 const BURST_PAUSE: Duration = Duration::from_millis(1);
 
+/// What a request takes of a datagram besides its key or entry, with room to spare.
+const OVERHEAD_BYTES: usize = 128;
+
 /// A socket to all nodes. It sees what answers any of them, early or late, in one place.
 pub(super) struct Link {
-    socket: UdpSocket,
+    poll: Poll,
+    events: Events,
+    socket: Socket,
     keys: Keys,
     client: u64,
-    peers: BTreeMap<NodeId, Peer>,
-    /// What came in one datagram and is not taken yet.
-    events: VecDeque<Event>,
-    datagram: Vec<u8>,
+    /// By ascending id.
+    peers: Vec<Peer>,
+    /// Requests up to this size share datagrams.
+    small_bytes: usize,
+    /// Datagrams of long messages, since the last pause.
+    in_row: usize,
 }
 
 struct Peer {
+    node: NodeId,
     address: SocketAddr,
     token: Token,
     packer: Packer,
-    /// The datagrams of the request of this number, sealed with the present token.
-    sealed: Option<(u64, Vec<Vec<u8>>)>,
     reassembly: Reassembly,
 }
 
+/// A long request as it was sent, kept to be sent again: so the fragments of one attempt complete
+/// those of another, for of a hundred some are lost each time.
+pub(super) struct Parcel {
+    node: NodeId,
+    token: Token,
+    /// Datagrams, and the size of each.
+    runs: Vec<(Vec<u8>, usize)>,
+}
+
 /// What came from a node.
-pub(super) enum Event {
+pub(super) enum Event<'a> {
     /// It wants a token, and has given us a new one: what we sent was dropped.
-    Challenge(NodeId),
-    Response(NodeId, Response),
-}
-
-/// [`wire::Response`], owned. Who is asked does not matter: it is us.
-pub(super) struct Response {
-    pub number: u64,
-    pub group: GroupId,
-    pub answer: Answer,
-}
-
-/// [`wire::Answer`], owned, without what clients have no use for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Answer {
-    Reply(Reply),
-    Redirect(Option<NodeId>),
-    WrongGroup,
-    Busy,
-    TooLarge {
-        size_bytes_max: u32,
-    },
-    Status(Vec<u8>),
-    /// Nobody here asks for the table: we have it.
-    Table,
+    Challenge,
+    Response(Response<'a>),
 }
 
 impl Link {
@@ -81,22 +77,26 @@ impl Link {
             true => Ipv6Addr::UNSPECIFIED.into(),
             false => Ipv4Addr::UNSPECIFIED.into(),
         };
-        let peer = |node: &crate::config::Node| Peer {
+        let datagram_bytes = cluster.limits.datagram_bytes;
+        let peers = cluster.nodes.iter().map(|node| Peer {
+            node: node.id,
             address: if has_v6 { to_v6(node.address) } else { node.address },
             token: Token::NONE,
-            packer: Packer::new(&keys, node.id, boot, 0, cluster.limits.datagram_bytes),
-            sealed: None,
+            packer: Packer::new(&keys, node.id, boot, 0, datagram_bytes),
             reassembly: Reassembly::new(PARTIAL_MAX * MESSAGE_BYTES_MAX, PARTIAL_MAX),
-        };
-        let peers = cluster.nodes.iter().map(|node| (node.id, peer(node))).collect();
+        });
+        let (peers, poll) = (peers.collect(), Poll::new()?);
+        let mut socket = Socket::bind((any, 0).into())?;
+        socket.register(poll.registry(), mio::Token(0))?;
         Ok(Link {
-            socket: UdpSocket::bind((any, 0))?,
+            poll,
+            events: Events::with_capacity(1),
+            socket,
             keys,
             client,
             peers,
-            events: VecDeque::new(),
-            // One more than allowed, so that what is longer is seen to be.
-            datagram: vec![0; DATAGRAM_BYTES_MAX + 1],
+            small_bytes: datagram_bytes - OVERHEAD_BYTES,
+            in_row: 0,
         })
     }
 
@@ -105,98 +105,110 @@ impl Link {
         self.client
     }
 
-    /// Sends a request, and returns whether with a token: without one it is surely not executed.
+    /// Packs a request, to be sent with others by [`Link::flush`]; sends a long one at once, and
+    /// keeps it in `parcel`, which is the request's own. Returns whether it has a token: without one
+    /// it is surely not executed.
     /// Panics on a node the cluster has not, and on a request of which the parts are too large.
-    pub fn send(&mut self, node: NodeId, request: &Request<'_>) -> bool {
-        let peer = self.peers.get_mut(&node).expect("only nodes of the cluster are asked");
-        let address = peer.address;
-        for (count, datagram) in (1..).zip(peer.sealed(request)) {
-            // What cannot be sent is like what is lost on the way: the search goes on elsewhere.
-            let _ = self.socket.send_to(datagram, address);
-            if count % BURST == 0 {
+    pub fn send(
+        &mut self,
+        node: NodeId,
+        request: &Request<'_>,
+        parcel: &mut Option<Parcel>,
+    ) -> bool {
+        let at = self.peers.binary_search_by_key(&node, |peer| peer.node);
+        let peer = &mut self.peers[at.expect("only nodes of the cluster are asked")];
+        let size_bytes = match request.question {
+            Question::Write(bytes) | Question::Read(bytes) | Question::Route(Some(bytes)) => {
+                bytes.len()
+            }
+            Question::Status | Question::Route(None) => 0,
+        };
+        if size_bytes <= self.small_bytes {
+            peer.packer.request(request).expect("it is small");
+            return peer.token != Token::NONE;
+        }
+        let kept = parcel.take().filter(|kept| kept.node == node && kept.token == peer.token);
+        let parcel = parcel.insert(kept.unwrap_or_else(|| {
+            peer.flush(&mut self.socket);
+            peer.parcel(request)
+        }));
+        for (contents, datagram_bytes) in &parcel.runs {
+            self.socket.send(peer.address, &Run { contents, datagram_bytes: *datagram_bytes });
+            self.in_row += contents.len().div_ceil(*datagram_bytes);
+            if self.in_row >= BURST {
                 thread::sleep(BURST_PAUSE);
+                self.in_row = 0;
             }
         }
         peer.token != Token::NONE
     }
 
-    /// The next event, or nothing if there is none until then.
-    pub fn receive(&mut self, until: Instant) -> Result<Option<Event>, io::ErrorKind> {
-        use io::ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return Ok(Some(event));
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(None);
-            }
-            self.socket.set_read_timeout(Some(left)).map_err(|error| error.kind())?;
-            match self.socket.recv_from(&mut self.datagram).map_err(|error| error.kind()) {
-                // The address is not asked for: who made the tag is the node.
-                Ok((size_bytes, _)) => self.take(size_bytes),
-                Err(WouldBlock | TimedOut | Interrupted | ConnectionRefused) => {}
-                Err(kind) => return Err(kind),
-            }
+    /// Sends what was packed. What cannot be sent is like what is lost on the way.
+    pub fn flush(&mut self) {
+        for peer in &mut self.peers {
+            peer.flush(&mut self.socket);
         }
     }
 
-    /// Takes what is in a datagram. Nonsense is dropped; a response seen twice does no harm.
-    fn take(&mut self, size_bytes: usize) {
-        let Link { keys, peers, datagram, events, client, .. } = self;
-        let Ok(packet) = Packet::open(&datagram[..size_bytes], keys) else { return };
-        let peer = peers.get_mut(&packet.source).expect("only nodes of the cluster have keys");
-        if packet.kind == PacketKind::Challenge {
-            let token = packet.token.unwrap_or_default();
-            // Each datagram of a long message is challenged: the first one makes us send again.
-            if token != peer.token {
-                peer.token = token;
-                peer.packer.present(token);
-                peer.sealed = None;
-                events.push_back(Event::Challenge(packet.source));
-            }
-        }
-        for frame in packet.frames() {
-            let Ok(Some(whole)) = peer.reassembly.whole(packet.boot, frame) else { continue };
-            match whole.response() {
-                Ok(response) if response.client == *client => {
-                    let response = Response::from(&response);
-                    events.push_back(Event::Response(packet.source, response));
+    /// Hands out what has come. Nonsense is dropped; a response seen twice is handed out twice.
+    pub fn receive(&mut self, mut take: impl FnMut(NodeId, Event<'_>)) {
+        let Link { socket, keys, peers, client, .. } = self;
+        // The address is not asked for: who made the tag is the node.
+        socket.receive(|datagram, _| {
+            let Ok(packet) = Packet::open(datagram, keys) else { return };
+            let at = peers.binary_search_by_key(&packet.source, |peer| peer.node);
+            let peer = &mut peers[at.expect("only nodes of the cluster have keys")];
+            if packet.kind == PacketKind::Challenge {
+                let token = packet.token.unwrap_or_default();
+                // Each datagram is challenged: the first one makes us send again.
+                if token != peer.token {
+                    peer.token = token;
+                    peer.packer.present(token);
+                    take(peer.node, Event::Challenge);
                 }
-                _ => {}
             }
+            for frame in packet.frames() {
+                let Ok(Some(whole)) = peer.reassembly.whole(packet.boot, frame) else { continue };
+                match whole.response() {
+                    Ok(response) if response.client == *client => {
+                        take(peer.node, Event::Response(response));
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+
+    /// Waits until something has come, or until then at the latest, in whole milliseconds.
+    pub fn wait(&mut self, until: Instant) -> Result<(), io::ErrorKind> {
+        if self.socket.has_more() {
+            return Ok(());
         }
+        let timeout = until.saturating_duration_since(Instant::now());
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            polled => polled.map_err(|error| error.kind())?,
+        }
+        if !self.events.is_empty() {
+            self.socket.ready();
+        }
+        Ok(())
     }
 }
 
 impl Peer {
-    /// The datagrams of a request; the same when it is sent again. So the fragments of one attempt
-    /// complete those of another: of a hundred, some are lost each time.
-    fn sealed(&mut self, request: &Request<'_>) -> &[Vec<u8>] {
-        if self.sealed.as_ref().is_none_or(|(number, _)| *number != request.number) {
-            self.packer.request(request).expect("its parts were checked");
-            let datagrams = self.packer.seal(1).map(|run| run.contents.to_vec()).collect();
-            self.sealed = Some((request.number, datagrams));
+    fn flush(&mut self, socket: &mut Socket) {
+        if !self.packer.is_empty() {
+            let runs = self.packer.seal(socket.run_max());
+            runs.for_each(|run| socket.send(self.address, &run));
         }
-        let (_, datagrams) = self.sealed.as_ref().expect("made above");
-        datagrams
     }
-}
 
-impl From<&wire::Response<'_>> for Response {
-    fn from(response: &wire::Response<'_>) -> Response {
-        let answer = match &response.answer {
-            wire::Answer::Reply(reply) => Answer::Reply(reply.clone()),
-            wire::Answer::Redirect(node) => Answer::Redirect(*node),
-            wire::Answer::WrongGroup { .. } => Answer::WrongGroup,
-            wire::Answer::Busy => Answer::Busy,
-            wire::Answer::TooLarge { size_bytes_max } => {
-                Answer::TooLarge { size_bytes_max: *size_bytes_max }
-            }
-            wire::Answer::Status(json) => Answer::Status(json.to_vec()),
-            wire::Answer::Table(_) => Answer::Table,
-        };
-        Response { number: response.number, group: response.group, answer }
+    fn parcel(&mut self, request: &Request<'_>) -> Parcel {
+        self.packer.request(request).expect("its parts were checked");
+        let runs = self.packer.seal(BURST);
+        let runs = runs.map(|run| (run.contents.to_vec(), run.datagram_bytes)).collect();
+        Parcel { node: self.node, token: self.token, runs }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Whom to ask next, and how long to wait for the answer. Time comes in from outside.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::link::Answer;
-use crate::wire::{NodeId, Reply};
+use crate::wire::{Answer, NodeId, Reply};
 
 /// The first attempt may take so long. An answer comes in a few milliseconds, from a slow disk in
 /// some tens; and about as long is an election.
@@ -17,9 +17,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 const HOPS_MAX: u32 = 3;
 
 /// The search for a node that answers.
-pub(super) struct Search<'a> {
+pub(super) struct Search {
     /// Not empty.
-    nodes: &'a [NodeId],
+    nodes: Arc<[NodeId]>,
     asked: NodeId,
     /// Whom to ask when the time is up.
     next: NodeId,
@@ -46,8 +46,9 @@ pub(super) enum Step {
     Wait,
 }
 
-impl<'a> Search<'a> {
-    pub fn new(nodes: &'a [NodeId], first: NodeId, now: Instant, deadline: Instant) -> Search<'a> {
+impl Search {
+    /// Begins with `first`.
+    pub fn new(nodes: Arc<[NodeId]>, first: NodeId, now: Instant, deadline: Instant) -> Search {
         let mut search = Search {
             nodes,
             asked: first,
@@ -85,7 +86,13 @@ impl<'a> Search<'a> {
     }
 
     /// Judges an answer. One that sends us elsewhere counts only from whom we ask now.
-    pub fn hear(&mut self, from: NodeId, answer: &Answer, is_route: bool, now: Instant) -> Step {
+    pub fn hear(
+        &mut self,
+        from: NodeId,
+        answer: &Answer<'_>,
+        is_route: bool,
+        now: Instant,
+    ) -> Step {
         let is_current = from == self.asked && !self.is_pausing;
         match answer {
             Answer::Redirect(_) if is_route => Step::Done,
@@ -147,11 +154,11 @@ mod tests {
     const N3: NodeId = NodeId(3);
     const NODES: [NodeId; 3] = [N1, N2, N3];
 
-    fn search(now: Instant) -> Search<'static> {
-        Search::new(&NODES, N1, now, now + Duration::from_secs(5))
+    fn search(now: Instant) -> Search {
+        Search::new(NODES.into(), N1, now, now + Duration::from_secs(5))
     }
 
-    fn redirected(search: &mut Search<'_>, to: Option<NodeId>, now: Instant) -> Step {
+    fn redirected(search: &mut Search, to: Option<NodeId>, now: Instant) -> Step {
         search.hear(search.asked(), &Answer::Redirect(to), false, now)
     }
 

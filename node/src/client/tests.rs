@@ -1,4 +1,6 @@
-//! The client against a node of one thread that follows a script.
+//! The clients against nodes of one thread each that follow a script.
+
+mod pipeline;
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -8,20 +10,30 @@ use std::time::Duration;
 
 use super::*;
 use crate::wire::{
-    self, Answer, CLIENT, DATAGRAM_BYTES_MAX, Keys, Packer, Packet, Reassembly, Response, Tokens,
-    challenge,
+    self, Answer, CLIENT, Command, DATAGRAM_BYTES_MAX, Keys, PAIR_BYTES_MAX, Packer, Packet,
+    Question, Reassembly, Reply, Request, Response, SessionId, Tokens, challenge,
 };
 
 /// What a node was asked: the client's question, owned and in words.
 type Asked = String;
 
+/// A request as it came to a node.
+struct Heard {
+    node: u16,
+    /// The number of the datagram that brought it, among all that came to the node.
+    datagram: usize,
+    asked: Asked,
+    /// Of a command.
+    acknowledged: u64,
+}
+
 /// What a node answers to its `nth` verified request, if it does.
-type Script = fn(node: u16, nth: usize) -> Option<Answer<'static>>;
+type Script = fn(node: u16, nth: usize, asked: &str) -> Option<Answer<'static>>;
 
 /// Nodes that answer by a script, and a client of theirs.
 struct Scripted {
     client: Client,
-    asked: mpsc::Receiver<(NodeId, Asked)>,
+    heard: mpsc::Receiver<Heard>,
 }
 
 /// Starts `nodes` nodes, each in a thread. The threads end with the process.
@@ -31,6 +43,14 @@ fn scripted(nodes: u16, answer: Script, timeout_ms: u64) -> Scripted {
 
 /// Of the datagrams to a node, each `lost`-th does not arrive.
 fn scripted_with_loss(nodes: u16, answer: Script, timeout_ms: u64, lost: usize) -> Scripted {
+    let (cluster, heard) = serving(nodes, answer, lost);
+    let timeout = Duration::from_millis(timeout_ms);
+    let client = Client::connect(&cluster, None, timeout).expect("a socket");
+    Scripted { client, heard }
+}
+
+/// The nodes alone.
+fn serving(nodes: u16, answer: Script, lost: usize) -> (Cluster, mpsc::Receiver<Heard>) {
     let sockets: Vec<UdpSocket> =
         (0..nodes).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a free port")).collect();
     let address = |socket: &UdpSocket| socket.local_addr().expect("it is bound");
@@ -41,14 +61,12 @@ fn scripted_with_loss(nodes: u16, answer: Script, timeout_ms: u64, lost: usize) 
     let text = format!(r#"{{"cluster": "scripted", "nodes": [{}]}}"#, listed.join(", "));
     let cluster = Cluster::parse(Path::new("cluster.json"), text.as_bytes()).expect("valid");
 
-    let (tell, asked) = mpsc::channel();
+    let (tell, heard) = mpsc::channel();
     for (node, socket) in cluster.nodes.iter().zip(sockets) {
         let (id, tag, tell) = (node.id, cluster.tag(), tell.clone());
         thread::spawn(move || serve(&socket, id, tag, answer, lost, &tell));
     }
-    let timeout = Duration::from_millis(timeout_ms);
-    let client = Client::connect(&cluster, None, timeout).expect("a socket");
-    Scripted { client, asked }
+    (cluster, heard)
 }
 
 fn serve(
@@ -57,7 +75,7 @@ fn serve(
     cluster: u64,
     answer: Script,
     lost: usize,
-    tell: &mpsc::Sender<(NodeId, Asked)>,
+    tell: &mpsc::Sender<Heard>,
 ) {
     let keys = Keys::new(&[], cluster, id, []);
     let tokens = Tokens::new([id.0 as u8; 32]);
@@ -82,10 +100,13 @@ fn serve(
                 continue;
             };
             let Request { client, number, group, question } = whole.request().expect("sound");
-            if tell.send((id, in_words(question))).is_err() {
+            let (asked, acknowledged) = in_words(question);
+            let answer = answer(id.0, requests, &asked);
+            let heard = Heard { node: id.0, datagram: received, asked, acknowledged };
+            if tell.send(heard).is_err() {
                 return;
             }
-            if let Some(answer) = answer(id.0, requests) {
+            if let Some(answer) = answer {
                 packer.response(&Response { client, number, group, answer }).expect("small");
             }
             requests += 1;
@@ -96,18 +117,22 @@ fn serve(
     }
 }
 
-fn in_words(question: Question<'_>) -> Asked {
+/// The question, and what it acknowledges.
+fn in_words(question: Question<'_>) -> (Asked, u64) {
     match question {
-        Question::Write(entry) => Command::decode(entry).expect("a command").to_string(),
-        Question::Read(key) => format!("get {}", String::from_utf8_lossy(key)),
-        Question::Status => "status".to_owned(),
-        Question::Route(_) => "route".to_owned(),
+        Question::Write(entry) => {
+            let command = Command::decode(entry).expect("a command");
+            (command.to_string(), command.acknowledged)
+        }
+        Question::Read(key) => (format!("get {}", String::from_utf8_lossy(key)), 0),
+        Question::Status => ("status".to_owned(), 0),
+        Question::Route(_) => ("route".to_owned(), 0),
     }
 }
 
 impl Scripted {
     fn asked(&self) -> Vec<(u16, Asked)> {
-        self.asked.try_iter().map(|(node, asked)| (node.0, asked)).collect()
+        self.heard.try_iter().map(|heard| (heard.node, heard.asked)).collect()
     }
 }
 
@@ -129,7 +154,7 @@ fn found(value: &[u8]) -> Reply {
 
 #[test]
 fn a_session_is_opened_once_and_its_commands_are_numbered() {
-    let answer = |_, nth| if nth == 0 { opened(7) } else { reply(Reply::Put) };
+    let answer = |_, nth, _: &str| if nth == 0 { opened(7) } else { reply(Reply::Put) };
     let mut it = scripted(1, answer, 5_000);
     assert_eq!(it.client.put(b"k", b"1"), Outcome::Ok(()));
     assert_eq!(it.client.put(b"k", b"2"), Outcome::Ok(()));
@@ -139,7 +164,7 @@ fn a_session_is_opened_once_and_its_commands_are_numbered() {
 
 #[test]
 fn a_lost_reply_leads_to_the_same_command_again_elsewhere() {
-    let answer = |node, nth| match (node, nth) {
+    let answer = |node, nth, _: &str| match (node, nth) {
         (1, 0) => opened(7),
         (1, _) => None,
         _ => reply(Reply::Put),
@@ -152,7 +177,7 @@ fn a_lost_reply_leads_to_the_same_command_again_elsewhere() {
 
 #[test]
 fn redirects_are_followed_and_the_leader_is_remembered() {
-    let answer = |node, _| match node {
+    let answer = |node, _, _: &str| match node {
         1 => Some(Answer::Redirect(Some(NodeId(3)))),
         _ => reply(found(b"v")),
     };
@@ -164,7 +189,7 @@ fn redirects_are_followed_and_the_leader_is_remembered() {
 
 #[test]
 fn an_eviction_is_repaired_at_the_first_sending_only() {
-    let answer = |_, nth| match nth {
+    let answer = |_, nth, _: &str| match nth {
         0 => opened(7),
         1 => reply(Reply::Expired),
         2 => opened(9),
@@ -181,17 +206,17 @@ fn an_eviction_is_repaired_at_the_first_sending_only() {
 
 #[test]
 fn silence_is_never_a_failure() {
-    let mut it = scripted(2, |_, _| None, 400);
+    let mut it = scripted(2, |_, _, _| None, 400);
     assert_eq!(it.client.get(b"k"), Outcome::Indeterminate(Why::NoAnswer));
     assert_eq!(it.client.put(b"k", b"v"), Outcome::Indeterminate(Why::NoSession));
     assert_eq!(it.client.status(NodeId(2)), Outcome::Indeterminate(Why::NoAnswer));
-    let mut it = scripted(1, |_, nth| if nth == 0 { opened(7) } else { None }, 400);
+    let mut it = scripted(1, |_, nth, _: &str| if nth == 0 { opened(7) } else { None }, 400);
     assert_eq!(it.client.put(b"k", b"v"), Outcome::Indeterminate(Why::NoAnswer));
 }
 
 #[test]
 fn definite_failures_say_what_is_there() {
-    let answer = |_, nth| match nth {
+    let answer = |_, nth, _: &str| match nth {
         0 => opened(7),
         1 => reply(Reply::Mismatch(b"x"[..].into())),
         2 => reply(Reply::NotFound),
@@ -217,7 +242,7 @@ fn definite_failures_say_what_is_there() {
 
 #[test]
 fn the_largest_values_travel_in_fragments() {
-    let answer = |_, nth| match nth {
+    let answer = |_, nth, _: &str| match nth {
         0 => opened(7),
         _ => reply(Reply::Swapped(vec![b'n'; PAIR_BYTES_MAX - 1].into())),
     };
@@ -229,10 +254,10 @@ fn the_largest_values_travel_in_fragments() {
 
 #[test]
 fn an_answer_to_something_else_is_no_answer_to_this() {
-    let answer = |_, nth| if nth == 0 { opened(7) } else { reply(Reply::Deleted) };
+    let answer = |_, nth, _: &str| if nth == 0 { opened(7) } else { reply(Reply::Deleted) };
     let mut it = scripted(1, answer, 5_000);
     assert_eq!(it.client.put(b"k", b"v"), Outcome::Indeterminate(Why::NoMeaning));
-    let mut it = scripted(1, |_, _| Some(Answer::Status(b"{}")), 5_000);
+    let mut it = scripted(1, |_, _, _| Some(Answer::Status(b"{}")), 5_000);
     assert_eq!(it.client.status(NodeId(1)), Outcome::Ok("{}".to_owned()));
     assert_eq!(it.client.get(b"k"), Outcome::Indeterminate(Why::NoMeaning));
 }
