@@ -278,7 +278,8 @@ enum KvCommand {
     },
     /// Take a key out, if it is there
     Delete { key: OsString },
-    /// Show the state of a node, or of all nodes
+    /// Show the state of a node, or of all nodes; with --json, as the nodes themselves tell it
+    #[command(after_help = STATUS_CODES)]
     Status {
         #[arg(value_parser = node_id())]
         node: Option<NodeId>,
@@ -286,6 +287,15 @@ enum KvCommand {
     /// Show where a key is held, or the whole table
     Route { key: Option<OsString> },
 }
+
+const STATUS_CODES: &str = "\
+Exit codes:
+  0    every node that was asked has answered
+  2    at least one has not: within --timeout-ms, and a second if all are asked
+  254  bad arguments, a bad cluster file, or no such node
+
+dropped counts what was received in vain; \"unverified\" is how every client begins.
+behind: who has run the fewest of the entries that are decided, as far as nodes answered";
 
 const CAS_USAGE: &str = "kv cas [OPTIONS] KEY OLD NEW\n       kv cas [OPTIONS] --absent KEY NEW";
 

@@ -5,7 +5,7 @@
 //! | `node`, `boot` | its id, and how often it has started |
 //! | `uptime_ms` | milliseconds since this start |
 //! | `groups` | one object for each replica here, see below; `groups_left_out` did not fit |
-//! | `clients` | addresses of clients that proved to be theirs; the oldest are given up |
+//! | `clients` | addresses proved to be a client's; not yet that of one that asks this first |
 //! | `packets_in`, `_out`, `_unsent` | datagrams from and to the kernel, and those it did not take |
 //! | `drops` | what was received in vain, by reason ([`Dropped`](crate::wire::Dropped)) |
 //! | `drops.kernel` | what the kernel did not keep for us ([`KernelDrops::count`]), or null |

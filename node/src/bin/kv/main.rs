@@ -1,5 +1,8 @@
 //! The program `kv`: one request from a shell, or a console.
 
+mod status;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -8,9 +11,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use node::cli::{self, BAD_ARGUMENTS, KvOptions, Request};
-use node::client::{Client, Failure, Outcome};
-use node::config::{Cluster, Secret};
-use node::partition::Table;
+use node::client::{
+    Ask, Client, Cluster, Completion, Done, Failure, Outcome, Pipeline, Secret, Table,
+};
 use node::wire::{GroupId, NodeId};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -21,8 +24,8 @@ const OK: u8 = 0;
 const FAILED: u8 = 1;
 const INDETERMINATE: u8 = 2;
 
-/// Enough for a node that is there; who asks for all of them does not want to wait for each.
-const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
+/// Enough for a node that is there: who asks for all of them wants to see those that are.
+const STATUS_TIMEOUT_MAX: Duration = Duration::from_secs(1);
 
 const CONSOLE_HELP: &str = "\
 get KEY               the value of a key
@@ -74,6 +77,7 @@ struct Kv {
     cluster: Cluster,
     secret: Option<Secret>,
     client: Client,
+    timeout: Duration,
 }
 
 impl Kv {
@@ -81,7 +85,7 @@ impl Kv {
         let (cluster, secret) = Cluster::load(&options.cluster)?;
         let timeout = Duration::from_millis(options.timeout_ms);
         let client = Client::connect(&cluster, secret.as_ref(), timeout)?;
-        Ok(Kv { cluster, secret, client })
+        Ok(Kv { cluster, secret, client, timeout })
     }
 
     /// Does what is asked and prints what comes of it; returns the exit code.
@@ -96,8 +100,17 @@ impl Kv {
                 told(client.cas(key, old.as_deref(), new), json, |_| Told::Done)
             }
             Request::Delete { key } => told(client.delete(key), json, |()| Told::Done),
-            Request::Status { node: Some(node) } => self.status(*node, json),
-            Request::Status { node: None } => self.status_of_all(json),
+            Request::Status { node: Some(node) } => match self.cluster.node(*node) {
+                Ok(_) => self.status(&[*node], self.timeout, json),
+                Err(error) => {
+                    eprintln!("kv: {error}");
+                    Ok(BAD_ARGUMENTS)
+                }
+            },
+            Request::Status { node: None } => {
+                let nodes: Vec<NodeId> = self.cluster.nodes.iter().map(|node| node.id).collect();
+                self.status(&nodes, self.timeout.min(STATUS_TIMEOUT_MAX), json)
+            }
             Request::Route { key: Some(key) } => {
                 let route = client.route(key);
                 told(route, json, |route| Told::Route(route.group, route.leader))
@@ -106,35 +119,26 @@ impl Kv {
         }
     }
 
-    fn status(&mut self, node: NodeId, json: bool) -> io::Result<u8> {
-        if let Err(error) = self.cluster.node(node) {
-            eprintln!("kv: {error}");
-            return Ok(BAD_ARGUMENTS);
-        }
-        told_of(node, self.client.status(node), json)
-    }
-
-    /// Returns the code of the node that is worst off.
-    fn status_of_all(&mut self, json: bool) -> io::Result<u8> {
-        let mut client = Client::connect(&self.cluster, self.secret.as_ref(), STATUS_TIMEOUT)?;
-        let mut worst = OK;
-        for node in &self.cluster.nodes {
-            let code = match client.status(node.id) {
-                // Here a node without an answer is part of the answer.
-                Outcome::Indeterminate(why) if !json => {
-                    writeln!(io::stdout(), "{}: {why}", node.id)?;
-                    INDETERMINATE
+    /// Tells of these nodes, all asked at the same time.
+    fn status(&self, nodes: &[NodeId], timeout: Duration, json: bool) -> io::Result<u8> {
+        let mut pipeline = Pipeline::connect(&self.cluster, self.secret.as_ref(), timeout)?;
+        nodes.iter().for_each(|node| pipeline.submit(node.0.into(), Ask::Status { node: *node }));
+        let mut answers = BTreeMap::new();
+        while pipeline.in_flight() > 0 {
+            let Some(Completion { tag, outcome, .. }) = pipeline.poll(timeout) else { continue };
+            let answer = match outcome {
+                Outcome::Ok(Done::Status(json)) => {
+                    serde_json::from_str(&json).map_err(|error| error.to_string())
                 }
-                status => {
-                    if !json {
-                        write!(io::stdout(), "{}: ", node.id)?;
-                    }
-                    told_of(node.id, status, json)?
-                }
+                Outcome::Ok(_) => unreachable!("only states were asked for"),
+                Outcome::Fail(failure) => Err(failure.to_string()),
+                Outcome::Indeterminate(why) => Err(why.to_string()),
             };
-            worst = worst.max(code);
+            answers.insert(NodeId(tag as u16), answer);
         }
-        Ok(worst)
+        let text = if json { status::lines(&answers) } else { status::table(&answers) };
+        write!(io::stdout(), "{text}")?;
+        Ok(if answers.values().all(Result::is_ok) { OK } else { INDETERMINATE })
     }
 
     fn console(&mut self, options: &KvOptions) -> Result<u8, Stop> {
@@ -184,7 +188,6 @@ impl Kv {
 enum Told {
     Done,
     Value(Vec<u8>),
-    Status(String),
     Route(GroupId, Option<NodeId>),
 }
 
@@ -197,18 +200,6 @@ fn told<T>(outcome: Outcome<T>, json: bool, ok: impl FnOnce(T) -> Told) -> io::R
         Outcome::Fail(failure) => eprintln!("kv: {failure}"),
         Outcome::Indeterminate(why) => eprintln!("kv: nobody knows: {why}"),
     }
-    Ok(code)
-}
-
-/// As `told`, of the state of a node. In JSON its number is there even if the node is silent.
-fn told_of(node: NodeId, status: Outcome<String>, json: bool) -> io::Result<u8> {
-    if !json {
-        return told(status, json, Told::Status);
-    }
-    let (code, outcome) = judged(status, Told::Status);
-    let mut object = in_json(&outcome);
-    object["node"] = json!(node.0);
-    writeln!(io::stdout(), "{object}")?;
     Ok(code)
 }
 
@@ -225,7 +216,6 @@ fn in_text(told: &Told, out: &mut impl Write) -> io::Result<()> {
     match told {
         Told::Done => writeln!(out, "ok"),
         Told::Value(value) => out.write_all(value).and_then(|()| writeln!(out)),
-        Told::Status(status) => writeln!(out, "{status}"),
         Told::Route(group, leader) => {
             let leader = leader.map_or("unknown".to_owned(), |leader| leader.to_string());
             writeln!(out, "group {}, leader {leader}", group.0)
@@ -237,10 +227,6 @@ fn in_json(outcome: &Outcome<Told>) -> Value {
     match outcome {
         Outcome::Ok(Told::Done) => json!({"outcome": "ok"}),
         Outcome::Ok(Told::Value(value)) => with_value(json!({"outcome": "ok"}), value),
-        Outcome::Ok(Told::Status(status)) => {
-            let status = serde_json::from_str(status).unwrap_or_else(|_| json!(status));
-            json!({"outcome": "ok", "status": status})
-        }
         Outcome::Ok(Told::Route(group, leader)) => {
             json!({"outcome": "ok", "group": group.0, "leader": leader.map(|node| node.0)})
         }
