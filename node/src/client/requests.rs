@@ -405,3 +405,68 @@ impl Pending {
         self.bytes.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Failure;
+    use crate::wire::Reply;
+    use std::path::Path;
+
+    const NODE: NodeId = NodeId(1);
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    fn requests(now: Instant) -> Requests {
+        let text = br#"{"cluster": "c", "nodes": [{"id": 1, "address": "127.0.0.1:1"}]}"#;
+        let cluster = Cluster::parse(Path::new("c.json"), text).expect("valid");
+        Requests::new(&cluster, 7, TIMEOUT, now)
+    }
+
+    fn answer(requests: &mut Requests, number: u64, reply: Reply, now: Instant) {
+        let (client, group, answer) = (7, GroupId(0), Answer::Reply(reply));
+        requests.hear(NODE, Event::Response(Response { client, number, group, answer }), now);
+    }
+
+    #[test]
+    fn a_late_answer_is_none_to_what_took_its_place() {
+        let now = Instant::now();
+        let mut requests = requests(now);
+        requests.submit(1, Ask::Get { key: b"k" }, now);
+        let first = requests.pending[0].number;
+        let late = now + TIMEOUT;
+        requests.check_time(late);
+        let (outcome, latency) = (Outcome::Indeterminate(Why::NoAnswer), TIMEOUT);
+        assert_eq!(requests.completion(), Some(Completion { tag: 1, outcome, latency }));
+
+        requests.submit(2, Ask::Delete { key: b"k" }, late);
+        requests.submit(3, Ask::Get { key: b"k" }, late);
+        assert_eq!(requests.pending.len(), 3, "the place is taken, and a session is being opened");
+        for number in [first, 0, u64::MAX] {
+            answer(&mut requests, number, Reply::NotFound, late);
+            assert_eq!(requests.completion(), None);
+        }
+        let number = requests.pending[2].number;
+        answer(&mut requests, number, Reply::NotFound, late);
+        let (outcome, latency) = (Outcome::Fail(Failure::Missing), Duration::ZERO);
+        assert_eq!(requests.completion(), Some(Completion { tag: 3, outcome, latency }));
+    }
+
+    #[test]
+    fn who_waits_for_a_session_has_a_deadline_of_its_own() {
+        let now = Instant::now();
+        let mut requests = requests(now);
+        requests.submit(1, Ask::Delete { key: b"k" }, now);
+        let later = now + TIMEOUT / 2;
+        requests.submit(2, Ask::Delete { key: b"k" }, later);
+        assert!(requests.next_check() < now + TIMEOUT);
+        requests.check_time(now + TIMEOUT);
+        let told = requests.completion().map(|completion| (completion.tag, completion.outcome));
+        assert_eq!(told, Some((1, Outcome::Indeterminate(Why::NoSession))));
+        assert_eq!(requests.completion(), None);
+        // The session was asked for in vain; it is asked for again, as there is still somebody.
+        let opening: Vec<&Pending> =
+            requests.pending.iter().filter(|p| p.number != 0 && p.kind == Kind::Open).collect();
+        assert_eq!(opening.len(), 1);
+        assert_eq!(opening[0].begun, now + TIMEOUT);
+    }
+}
