@@ -103,6 +103,14 @@ pub struct KvOptions {
     pub json: bool,
 }
 
+impl KvOptions {
+    /// Whether they leave alone what a console has settled when it began.
+    pub fn is_of_a_console(&self) -> bool {
+        let KvLine { options, .. } = KvLine::parse_from(["kv"]);
+        *self == KvOptions { json: self.json, ..options }
+    }
+}
+
 /// One request. Keys and values are any bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the fields are what their names say")]
@@ -281,10 +289,11 @@ enum KvCommand {
     /// Show the state of a node, or of all nodes; with --json, as the nodes themselves tell it
     #[command(after_help = STATUS_CODES)]
     Status {
-        #[arg(value_parser = node_id())]
+        /// Its id, as in 2 or n2 [default: all nodes]
+        #[arg(value_parser = node_name)]
         node: Option<NodeId>,
     },
-    /// Show where a key is held, or the whole table
+    /// Show which group holds a key and who leads it, or the whole table
     Route { key: Option<OsString> },
 }
 
@@ -341,6 +350,13 @@ fn node_id() -> impl TypedValueParser<Value = NodeId> {
     clap::value_parser!(u16).range(1..=i64::from(ID_MAX)).map(NodeId)
 }
 
+/// A node as we print it, or its bare id.
+fn node_name(name: &str) -> Result<NodeId, String> {
+    let id = name.strip_prefix('n').unwrap_or(name).parse().ok();
+    let id = id.filter(|id| (1..=ID_MAX).contains(id));
+    id.map(NodeId).ok_or_else(|| format!("a node is called 1 or n1, up to {ID_MAX}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,5 +365,15 @@ mod tests {
     fn the_grammars_are_sound() {
         NodeLine::command().debug_assert();
         KvLine::command().debug_assert();
+    }
+
+    #[test]
+    fn nodes_go_by_the_names_that_we_print() {
+        for name in ["2", "n2", "02"] {
+            assert_eq!(node_name(name), Ok(NodeId(2)), "{name}");
+        }
+        for name in ["", "n", "0", "n0", "nn1", "-1", "65535", "all"] {
+            assert!(node_name(name).is_err(), "{name}");
+        }
     }
 }

@@ -97,7 +97,7 @@ fn a_silent_node_is_told_and_has_an_exit_code() {
     let (code, text, _) = ran(kv(dir.path(), &["status", "2", "--json", "--timeout-ms", "200"]));
     assert_eq!(code, Some(2));
     assert_eq!(text, "{\"node\":2,\"outcome\":\"indeterminate\",\"why\":\"no answer in time\"}\n");
-    assert_eq!(ran(kv(dir.path(), &["status", "1"])).0, Some(0));
+    assert_eq!(ran(kv(dir.path(), &["status", "n1"])).0, Some(0));
     let (code, text, error) = ran(kv(dir.path(), &["status", "9"]));
     assert_eq!((code, text.as_str()), (Some(254), ""));
     assert!(error.contains("no node has the id 9; the ids are 1, 2"), "{error}");
@@ -110,13 +110,18 @@ fn a_console_answers_line_by_line_and_goes_on_after_a_mistake() {
     let mut command = kv(dir.path(), &[]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut console = command.spawn().expect("it runs");
-    let lines = "put 'a key' \"a value\"\nget 'a key'\nget\nfetch k\nget 'open\ncas 'a key' x y\nstatus\nexit\n";
+    let lines = "get k --cluster other.json\nput 'a key' \"a value\"\nget 'a key'\nget\nfetch k\nget 'open\ncas 'a key' x y\nstatus\nexit\n";
     console.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it listens");
     let Output { status, stdout, stderr } = console.wait_with_output().expect("it ends");
     let (text, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.success(), "{errors}");
     assert!(text.starts_with("ok\na value\nnode  up "), "{text}");
-    for error in ["a quote is open", "unrecognized", "the key has the value a value"] {
+    for error in [
+        "when you start the console",
+        "a quote is open",
+        "unrecognized",
+        "the key has the value a value",
+    ] {
         assert!(errors.contains(error), "{error}: {errors}");
     }
 }

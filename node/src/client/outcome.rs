@@ -80,7 +80,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::NoAnswer => write!(f, "no answer in time"),
-            Why::NoSession => write!(f, "no session could be opened in time"),
+            Why::NoSession => write!(f, "no session could be opened in time; nothing was sent"),
             Why::Expired => write!(f, "the session was evicted between two attempts"),
             Why::NoMeaning => write!(f, "a node answered what was not asked"),
             Why::Socket(kind) => write!(f, "our socket failed: {kind}"),

@@ -34,9 +34,10 @@ cas KEY OLD NEW       give a key the value NEW if it has the value OLD
 cas --absent KEY NEW  give a key the value NEW if it is missing
 delete KEY            take a key out
 status [NODE]         the state of a node, or of all
-route [KEY]           where a key is held, or the whole table
+route [KEY]           which group holds a key and who leads it, or the whole table
 exit                  or Ctrl-D
-Words with spaces go in quotes; \\ takes the next character as it is.";
+Words with spaces go in quotes; \\ takes the next character as it is.
+--json behind a command has it answered with one JSON object a line.";
 
 fn main() -> ExitCode {
     let plan = match cli::kv(std::env::args_os()) {
@@ -158,7 +159,7 @@ impl Kv {
             match line.trim() {
                 "" => continue,
                 "exit" | "quit" => return Ok(OK),
-                "help" => println!("{CONSOLE_HELP}"),
+                "help" | "?" => println!("{CONSOLE_HELP}"),
                 line => self.console_line(line, options)?,
             }
             editor.add_history_entry(line)?;
@@ -173,11 +174,12 @@ impl Kv {
         };
         let words = ["kv".into()].into_iter().chain(words.into_iter().map(OsString::from));
         match cli::kv(words) {
-            Ok(plan) => {
+            Ok(plan) if plan.options.is_of_a_console() => {
                 if let Some(request) = plan.request {
                     self.answer(&request, options.json || plan.options.json)?;
                 }
             }
+            Ok(_) => eprintln!("kv: give --cluster and --timeout-ms when you start the console"),
             Err(stop) => drop(stop.report()),
         }
         Ok(())
