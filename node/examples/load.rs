@@ -17,7 +17,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [file, kind, in_flight, seconds] = &words[..] else {
         return Err("what follows is CLUSTER_FILE put|get IN_FLIGHT SECONDS".into());
     };
-    let (is_put, in_flight) = (kind == "put", in_flight.parse()?);
+    let is_put = match kind.as_str() {
+        "put" => true,
+        "get" => false,
+        other => return Err(format!("put or get, not {other}").into()),
+    };
+    let in_flight = in_flight.parse()?;
     let time = Duration::from_secs(seconds.parse()?);
     let (cluster, secret) = Cluster::load(file.as_ref())?;
     let mut pipeline = Pipeline::connect(&cluster, secret.as_ref(), Duration::from_secs(10))?;
