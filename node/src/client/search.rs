@@ -10,7 +10,7 @@ use crate::wire::{Answer, NodeId, Reply};
 const WAIT: Duration = Duration::from_millis(100);
 /// Later attempts take longer, up to this: if all is slow, asking more often makes it slower.
 const WAIT_MAX: Duration = Duration::from_millis(800);
-/// How long to leave alone who is busy or knows no leader; doubles with each time.
+/// How long to leave alone who is busy or knows no leader; half as long again with each time.
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Redirects to follow without a pause: two nodes may each take the other for the leader.
@@ -27,12 +27,23 @@ pub(super) struct Search {
     deadline: Instant,
     wait: Duration,
     pause: Duration,
-    /// The answer is known to be none; only time has to pass.
-    is_pausing: bool,
+    until_then: Until,
     /// Redirects followed since the last wait or pause.
     hops: u32,
-    /// Who let time run out last. Followers redirect to a dead leader for a while.
+    /// Who let time run out last, and was not heard since. Followers redirect to a dead leader until
+    /// they have another.
     silent: Option<NodeId>,
+}
+
+/// What the time is for that has to pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Until {
+    /// An answer.
+    Answer,
+    /// Nothing: the answer is known to be none.
+    Pause,
+    /// An answer of the silent one, though none is expected.
+    Probe,
 }
 
 /// What to do after an answer.
@@ -57,7 +68,7 @@ impl Search {
             deadline,
             wait: WAIT,
             pause: PAUSE,
-            is_pausing: false,
+            until_then: Until::Answer,
             hops: 0,
             silent: None,
         };
@@ -77,12 +88,14 @@ impl Search {
 
     /// The time is up: turns to the next node.
     pub fn silence(&mut self, now: Instant) {
-        if !self.is_pausing {
+        if self.until_then == Until::Answer {
             self.silent = Some(self.asked);
             self.wait = (self.wait * 3 / 2).min(WAIT_MAX);
         }
         self.hops = 0;
-        self.turn_to(self.next, now);
+        let next =
+            if self.until_then == Until::Answer { self.after(self.asked) } else { self.next };
+        self.turn_to(next, now);
     }
 
     /// Judges an answer. One that sends us elsewhere counts only from whom we ask now.
@@ -93,7 +106,8 @@ impl Search {
         is_route: bool,
         now: Instant,
     ) -> Step {
-        let is_current = from == self.asked && !self.is_pausing;
+        let is_current = from == self.asked && self.until_then != Until::Pause;
+        self.silent.take_if(|silent| *silent == from);
         match answer {
             Answer::Redirect(_) if is_route => Step::Done,
             Answer::Redirect(leader) if is_current => self.redirect(*leader, now),
@@ -109,11 +123,7 @@ impl Search {
         let known = leader.filter(|node| *node != self.asked && self.nodes.contains(node));
         match known {
             None => self.pause_before(self.after(self.asked), now),
-            // Once only: it may have been the network that was silent.
-            Some(leader) if self.silent == Some(leader) => {
-                self.silent = None;
-                self.pause_before(self.after(self.asked), now)
-            }
+            Some(leader) if self.silent == Some(leader) => self.probe(leader, now),
             Some(leader) if self.hops == HOPS_MAX => self.pause_before(leader, now),
             Some(leader) => {
                 self.hops += 1;
@@ -123,25 +133,38 @@ impl Search {
         }
     }
 
+    /// Sends to who was silent, for it may have been the network; but waits for others.
+    fn probe(&mut self, silent: NodeId, now: Instant) -> Step {
+        self.next = self.after(self.asked);
+        self.asked = silent;
+        self.rest(Until::Probe, now);
+        Step::Send
+    }
+
     fn pause_before(&mut self, next: NodeId, now: Instant) -> Step {
-        self.is_pausing = true;
         self.next = next;
-        self.until = self.until.min(now + self.pause);
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        self.rest(Until::Pause, now);
         Step::Wait
     }
 
+    fn rest(&mut self, until_then: Until, now: Instant) {
+        self.until_then = until_then;
+        self.until = (now + self.pause).min(self.deadline);
+        self.pause = (self.pause * 3 / 2).min(PAUSE_MAX);
+    }
+
     fn turn_to(&mut self, node: NodeId, now: Instant) {
-        self.is_pausing = false;
+        self.until_then = Until::Answer;
         self.asked = node;
-        self.next = self.after(node);
         self.until = (now + self.wait).min(self.deadline);
     }
 
-    /// Round robin.
+    /// Round robin, past who is silent.
     fn after(&self, node: NodeId) -> NodeId {
-        let at = self.nodes.iter().position(|other| *other == node);
-        self.nodes[at.map_or(0, |at| (at + 1) % self.nodes.len())]
+        let count = self.nodes.len();
+        let at = self.nodes.iter().position(|other| *other == node).unwrap_or(count - 1);
+        let mut others = (1..=count).map(|step| self.nodes[(at + step) % count]);
+        others.find(|other| self.silent != Some(*other)).unwrap_or(node)
     }
 }
 
@@ -194,14 +217,24 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_leader_is_left_alone_once() {
-        let now = Instant::now();
+    fn a_silent_leader_is_probed_while_others_are_asked() {
+        let mut now = Instant::now();
         let mut search = search(now);
         search.silence(now);
-        assert_eq!(redirected(&mut search, Some(N1), now), Step::Wait);
-        search.silence(now);
-        assert_eq!(search.asked(), N3);
+        let mut asked = Vec::new();
+        for _ in 0..4 {
+            asked.push(search.asked());
+            assert_eq!(redirected(&mut search, Some(N1), now), Step::Send);
+            assert_eq!(search.asked(), N1);
+            assert!(search.until() - now <= 4 * PAUSE, "it is not waited for");
+            now = search.until();
+            search.silence(now);
+        }
+        assert_eq!(asked, [N2, N3, N2, N3]);
+        // Once it was heard, it is a leader as any other.
+        assert_eq!(search.hear(N1, &Answer::Redirect(None), false, now), Step::Wait);
         assert_eq!(redirected(&mut search, Some(N1), now), Step::Send);
+        assert!(search.until() - now >= WAIT);
     }
 
     #[test]
