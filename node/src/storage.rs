@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 /// A file system. Nothing is durable until synced: content by [`Storage::sync`], the name of a
 /// file, new, changed or gone, by [`Storage::sync_folder`]. Errors name the path.
@@ -38,8 +40,9 @@ pub trait Storage: Clone + Send + 'static {
 pub const UNFINISHED: &str = ".new";
 
 /// Bytes of a large file written between syncs, so that the log's own syncs, which may have to wait
-/// for all that the file system has collected, never wait for a whole snapshot.
-const PIECE_BYTES: usize = 4 << 20;
+/// for all that the file system has collected, never wait for a whole snapshot. After each, the disk
+/// is left to the log for as long as it took.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Makes a file of these parts, one behind the other, or replaces the one there: whatever happens,
 /// `name` stands for the old file, whole, or for the new one, whole; for the new one, durably, once
@@ -49,10 +52,12 @@ pub fn put<S: Storage>(storage: &S, folder: &Path, name: &str, parts: &[&[u8]]) 
     let mut file = storage.create(&unfinished)?;
     let mut offset = 0;
     for piece in parts.iter().flat_map(|part| part.chunks(PIECE_BYTES)) {
+        let begun = Instant::now();
         storage.write_at(&mut file, piece, offset)?;
         offset += piece.len() as u64;
         if piece.len() == PIECE_BYTES {
             storage.sync(&mut file)?;
+            thread::sleep(begun.elapsed());
         }
     }
     storage.sync(&mut file)?;
