@@ -58,7 +58,8 @@
 //!
 //! The layouts of entries, commands and replies are those of the log and of [`Command`], [`Reply`].
 //! A message that does not fit a datagram is cut into fragments; the flags and the group of the
-//! whole are on each. A fragment has at least 64 bytes of it, or else its last.
+//! whole are on each. A fragment has at least 64 bytes of it, or else its last. The message number is
+//! a hash of the whole, so that fragments of two attempts to send it complete each other.
 //!
 //! What a receiver owes the network, in the order of checking:
 //! - It never answers another version, another cluster's packet, one with another destination, an

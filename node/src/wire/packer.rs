@@ -15,6 +15,7 @@ use super::{
     DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, FRAGMENT_BYTES_MIN, FRAGMENT_HEADER_BYTES,
     FRAME_HEADER_BYTES, HEADER_BYTES, MESSAGE_BYTES_MAX, TAG_BYTES, TOKEN_FRAME_BYTES, message,
 };
+use crate::config::first_word;
 use crate::protocol::{Envelope, GroupId, NodeId};
 use std::fmt;
 
@@ -29,8 +30,6 @@ pub struct Packer {
     datagram_bytes: usize,
     /// Of the next packet.
     number: u64,
-    /// Of the next message in fragments.
-    message: u64,
     /// All packets since the last seal, one behind the other, the closed ones with room for a tag.
     bytes: Vec<u8>,
     /// Where each closed packet ends.
@@ -74,7 +73,6 @@ impl Packer {
             token: Token::NONE,
             datagram_bytes,
             number,
-            message: number,
             bytes: Vec::new(),
             ends: Vec::new(),
             aside: Vec::new(),
@@ -173,6 +171,11 @@ impl Packer {
     /// Packs what was put aside in fragments, the first into what is left of the open packet.
     fn cut(&mut self, whole: Head) {
         let head = Head { kind: kind::FRAGMENT, ..whole };
+        // Named by what it is, not by when it was sent: of a hundred fragments some are lost each
+        // time, and those of one attempt complete those of another.
+        let mut hash = blake3::Hasher::new();
+        hash.update(&whole.encode(0)).update(&self.aside);
+        let number = first_word(&hash);
         let mut offset = 0;
         while offset < self.aside.len() {
             let end = self.start() + self.datagram_bytes - TAG_BYTES;
@@ -186,14 +189,13 @@ impl Packer {
             let piece = &self.aside[offset..offset + room.min(left)];
             Writer(&mut self.bytes)
                 .bytes(&head.encode(FRAGMENT_HEADER_BYTES + piece.len()))
-                .u64(self.message)
+                .u64(number)
                 .u32(offset as u32)
                 .u32(self.aside.len() as u32)
                 .u8(whole.kind)
                 .bytes(piece);
             offset += piece.len();
         }
-        self.message += 1;
     }
 
     /// Where the open packet starts.
