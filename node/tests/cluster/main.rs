@@ -19,3 +19,4 @@ mod refusals;
 mod size;
 mod strangers;
 mod tap;
+mod weather;

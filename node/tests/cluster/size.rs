@@ -35,6 +35,7 @@ impl Line {
 }
 
 /// SplitMix64. Prints its seed; takes another from `SEED=`.
+#[derive(Default)]
 pub struct Random(u64);
 
 impl Random {
@@ -42,6 +43,11 @@ impl Random {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
         println!("{test}: SEED={seed}");
         Random(seed)
+    }
+
+    /// Another one, drawn from this.
+    pub fn fork(&mut self) -> Random {
+        Random(self.word())
     }
 
     pub fn word(&mut self) -> u64 {
