@@ -4,12 +4,16 @@
 //! system; its followers are processes of their own, and so are the clients: this program, started
 //! again. All threads of the leader are counted, between the moment when every client has its
 //! session and the last answer. No snapshot falls due in that time.
+//!
+//! Then what the replicated state itself keeps, for each key and each session, in this process.
 
 use node::cli::{LogFormat, LogLevel, Run, Sync};
 use node::client::{Client, Outcome};
 use node::config::{self, Cluster, Secret};
-use node::protocol::NodeId;
+use node::kv::{self, Operation, Reply, Store};
+use node::protocol::{Index, NodeId, StateMachine};
 use node::server::Server;
+use node::session::{Limits, SessionId};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 use std::alloc::System;
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
@@ -153,6 +157,47 @@ fn clients(arguments: &[String]) {
     stdout().flush().expect("a pipe works");
 }
 
+/// Prints what a store keeps for each of so many keys, of 16 bytes and 32 bytes of value, and then
+/// for each of all the sessions there can be, that remember one result each.
+fn memory(keys: u64) {
+    let mut store = Store::default();
+    let mut applied = 0;
+    let mut apply = |store: &mut Store, command: kv::Command<'_>| {
+        let mut entry = Vec::new();
+        command.encode(&mut entry);
+        applied += 1;
+        store.apply(Index(applied - 1), &entry)
+    };
+    let open = |reply| match reply {
+        Reply::Opened(session) => session,
+        other => panic!("no session: {other}"),
+    };
+    let session = open(apply(&mut store, kv::Command::OPEN));
+    let region = Region::new(ALLOCATOR);
+    for number in 1..=keys {
+        let key = format!("key-{number:012}");
+        assert_eq!(apply(&mut store, put(session, number, key.as_bytes())), Reply::Put);
+    }
+    print_kept("key", keys, region.change());
+    let region = Region::new(ALLOCATOR);
+    let sessions = u64::from(Limits::default().sessions_max) - 1;
+    for _ in 0..sessions {
+        let session = open(apply(&mut store, kv::Command::OPEN));
+        assert_eq!(apply(&mut store, put(session, 1, b"key-000000000001")), Reply::Put);
+    }
+    print_kept("session", sessions, region.change());
+}
+
+fn put(session: SessionId, number: u64, key: &[u8]) -> kv::Command<'_> {
+    let operation = Operation::Put { key, value: &[7; 32] };
+    kv::Command { session, number, acknowledged: number - 1, operation }
+}
+
+fn print_kept(what: &str, count: u64, stats: Stats) {
+    let kept = stats.bytes_allocated - stats.bytes_deallocated;
+    println!("{what:>8} {count:>9} {:>12.1} bytes kept for each", kept as f64 / count as f64);
+}
+
 fn data(dir: &Path, id: NodeId) -> PathBuf {
     dir.join(format!("data-{id}"))
 }
@@ -175,4 +220,5 @@ fn main() {
             println!("{load:>6} {clients:>9} {allocations:>16.3} {bytes:>12.1}");
         }
     }
+    memory(if is_test { 10_000 } else { 1_000_000 });
 }
