@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use node::client::Outcome;
 use serde_json::{Value, json};
 
-use crate::nodes::{Nodes, Shape};
+use crate::nodes::{Nodes, Shape, eventually};
 
 /// Every file below a folder, with its content.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -299,6 +299,10 @@ fn the_log_is_json_line_by_line_if_that_is_wanted() {
     nodes.start_node(one);
     drop(nodes.status(one));
     nodes.kill(one);
+    eventually("it is suspected", || {
+        let suspects = nodes.status(two)["groups"][0]["suspects"].clone();
+        suspects.as_array()?.contains(&json!(one.0)).then_some(())
+    });
     // It cannot start while somebody has its port, and says so in JSON, too.
     let taken = UdpSocket::bind(nodes.address(one)).expect("it is free");
     nodes.start_node(one);

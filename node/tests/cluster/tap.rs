@@ -66,6 +66,11 @@ impl Tap {
         self.shared.socket.send_to(datagram, self.shared.node).expect("loopback takes it");
     }
 
+    /// Forgets the copies so far.
+    pub fn forget(&self) {
+        self.shared.kept.lock().expect("nobody panics with it").clear();
+    }
+
     /// Copies of the datagrams carried to the node, the oldest first.
     pub fn kept(&self) -> Vec<Vec<u8>> {
         self.shared.kept.lock().expect("nobody panics with it").iter().cloned().collect()
