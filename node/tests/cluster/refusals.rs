@@ -12,6 +12,7 @@ use node::client::Outcome;
 use serde_json::{Value, json};
 
 use crate::nodes::{Nodes, Shape, eventually};
+use crate::size::is_full;
 
 /// Every file below a folder, with its content.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -227,6 +228,16 @@ fn data_folders() {
     fs::write(&identity, good).expect("it is ours");
     nodes.start_node(id);
     drop(nodes.status(id));
+    nodes.kill_all();
+    if is_full() {
+        // To mount is not for everybody, so not for the gate.
+        let mut read_only = Command::new("unshare");
+        let mount = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
+        let node = nodes.command(id);
+        read_only.args(["-rm", "sh", "-c", mount, &name]).arg(node.get_program());
+        read_only.args(node.get_args());
+        refused_without_a_trace(&nodes, read_only, 1, &[&name, "Read-only file system"]);
+    }
 }
 
 #[test]
