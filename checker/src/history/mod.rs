@@ -7,10 +7,34 @@
 //! and sorted without looking at a byte. [`Values`] knows what they stand for.
 
 use std::fmt;
+use std::sync::Arc;
 
 mod values;
 
 pub use values::Values;
+
+/// What was recorded, key by key.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// In the order in which they were first named.
+    pub keys: Vec<KeyHistory>,
+    /// What the values of all keys stand for.
+    pub values: Values,
+    /// What every key holds before its first operation.
+    pub initial: Value,
+}
+
+/// What was done to one key.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct KeyHistory {
+    /// Its name; `None` if the history is of one register without a name.
+    pub key: Option<Arc<[u8]>>,
+    /// Those that happened or may have happened, by invocation.
+    pub operations: Vec<Operation>,
+    /// What operations were to write of which their client knows that they did not happen. They are
+    /// no operations of this history, but whoever sees such a value saw an aborted write.
+    pub aborted: Vec<Value>,
+}
 
 /// A position in the recorded order of events. An operation that completes before another is
 /// invoked has the lower rank; no two events share one.
