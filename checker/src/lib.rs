@@ -4,6 +4,8 @@
 //!
 //! - [`history`]: what clients did and saw;
 //! - [`linearizability`]: is there one legal order of all operations that respects real time?
+//! - [`check`]: the same question for a history of your own types.
 
+pub mod check;
 pub mod history;
 pub mod linearizability;

@@ -1,233 +1,117 @@
-//! Is a history of a key-value map linearizable?
+//! Is there one legal order of all operations of a key that respects real time?
 //!
 //! A history is linearizable if each operation can be given one moment between its invocation and
 //! its completion such that, carried out in the order of these moments, every operation sees what
-//! its client saw. Keys are independent (Herlihy and Wing 1990, locality), so each key is judged
-//! alone: its state is one `Option<V>`, `None` when missing, and missing at the beginning.
+//! its client saw. Keys are independent (Herlihy and Wing 1990, locality), so each is judged alone.
 //!
-//! [`check`] is exact: it answers [`Verdict::Unknown`] rather than guess. Reading order: the types
-//! here, then `search.rs`, which decides, then `proof.rs`, which tells what to blame.
+//! Every verdict carries its proof: valid a witness, invalid a few operations that are impossible
+//! by themselves. Both are checked again before they are returned.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::hash::Hash;
+use std::time::Duration;
 
-mod proof;
-mod search;
+use crate::check;
+use crate::history::{Action, History, KeyHistory, Operation, Rank, Seen, Value, Values};
 
-use search::{Outcome, search};
+mod verdict;
 
-/// One operation on one key, as its client saw it.
-///
-/// Times are ticks of one clock that all clients share. An operation that completes at the tick at
-/// which another is invoked is concurrent with it: equal times never order two operations.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Operation<V> {
-    /// The sequential client that invoked it. For the reader only: judged are the times.
-    pub process: u64,
-    /// When the client sent it.
-    pub invoked: u64,
-    /// When the client had its answer. `None` is indeterminate: it may take effect at any time from
-    /// `invoked` on, or never.
-    pub completed: Option<u64>,
-    /// What it did and saw. The result of a read that did not complete says nothing; it is ignored.
-    pub action: Action<V>,
+pub use verdict::{Cause, Evidence, Limit, Undecided, Unproven, Verdict, Violation};
+
+/// What the operations of a history do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Model {
+    /// Reads, writes and compare-and-sets of whole values.
+    CasRegister,
+    /// The same, and appends.
+    KvAppend,
 }
 
-/// What an operation did to its key, and what it saw there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Action<V> {
-    /// Saw this state, `None` if the key was missing.
-    Read(Option<V>),
-    /// Set the key, whatever was there.
-    Write(V),
-    /// Made the key missing, whatever was there.
-    Delete,
-    /// Set the key to `new` if its state was `old`, where `None` expects a missing key.
-    Cas {
-        /// The state in which it takes effect.
-        old: Option<V>,
-        /// The value it then sets.
-        new: V,
-        /// The answer.
-        seen: Seen<V>,
-    },
+/// How to judge.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the operations do.
+    pub model: Model,
+    /// What a key holds before its first operation.
+    pub initial: Value,
+    /// When to give up.
+    pub bounds: Bounds,
 }
 
-/// How a compare-and-set was answered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Seen<V> {
-    /// The state was `old` and became `new`.
-    Matched,
-    /// Nothing changed, for the key had this value, which is not `old`.
-    Mismatch(V),
-    /// Nothing changed, for the key was missing and `old` was not.
-    Missing,
-    /// No answer: the operation is indeterminate. It may have taken effect or have done nothing.
-    Unknown,
+/// How much may be spent on one key before its verdict is *unknown*.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// How many configurations the search may look at.
+    pub configurations: u64,
+    /// How much memory the search may take, in bytes.
+    pub memory_bytes: u64,
+    /// How long the search may take; `None` is as long as it likes, and the same on any machine.
+    pub time: Option<Duration>,
 }
 
-/// What [`check`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict<K, V> {
-    /// Every key is linearizable.
-    Valid,
-    /// This key is not linearizable.
-    Invalid {
-        /// The first such key.
-        key: K,
-        /// Few operations that prove it, by invocation: they are impossible whatever else happened.
-        /// A compare-and-set that succeeded, but only after they had become impossible, is shown as
-        /// indeterminate: its answer does not matter.
-        operations: Vec<Operation<V>>,
-    },
-    /// No key was found to be invalid, but this one was too hard to decide.
-    Unknown {
-        /// The first such key.
-        key: K,
-        /// How many steps the search took before it gave up.
-        steps: u64,
-    },
-}
-
-/// Judges `history`, key by key: the first invalid key decides, else the first undecided one.
-/// `history`: in any order, without operations that surely did not happen.
-/// `steps_max`: how many configurations to look at to judge one key, and again to shorten a proof; a
-/// legal history rarely needs more than a few for each operation.
-/// Panics if an operation completes before its invocation, or if a compare-and-set completed with
-/// an unknown answer or has an answer without a completion (bugs of whoever recorded it).
-pub fn check<K: Ord, V: Clone + Eq + Hash>(
-    history: impl IntoIterator<Item = (K, Operation<V>)>,
-    steps_max: u64,
-) -> Verdict<K, V> {
-    let mut keys: BTreeMap<K, Vec<Operation<V>>> = BTreeMap::new();
-    for (key, operation) in history {
-        operation.assert_well_formed();
-        if operation.completed.is_some() || operation.action.sets().is_some() {
-            keys.entry(key).or_default().push(operation);
-        }
-    }
-    let mut undecided = None;
-    for (key, operations) in keys {
-        let mut steps_left = steps_max;
-        match search(&operations, &mut steps_left) {
-            Outcome::Linearizable => {}
-            Outcome::Impossible { at } => {
-                let operations = proof::shrink(proof::prefix(operations, at), steps_max);
-                return Verdict::Invalid { key, operations };
-            }
-            Outcome::GaveUp => undecided = undecided.or(Some(key)),
-        }
-    }
-    match undecided {
-        Some(key) => Verdict::Unknown { key, steps: steps_max },
-        None => Verdict::Valid,
-    }
-}
-
-/// The state of a key.
-type State<'a, V> = Option<&'a V>;
-
-/// Both engine and proofs need only this of an operation: the one state it requires, if any, and
-/// the one state it leaves behind, if any.
-impl<V: Eq> Action<V> {
-    /// The state in which it must take place; `None` for blind operations, which any state suits.
-    /// An indeterminate compare-and-set that does nothing is one that never takes place.
-    fn observes(&self) -> Option<State<'_, V>> {
-        match self {
-            Action::Read(value) => Some(value.as_ref()),
-            Action::Write(_) | Action::Delete => None,
-            Action::Cas { old, seen, .. } => match seen {
-                Seen::Matched | Seen::Unknown => Some(old.as_ref()),
-                Seen::Mismatch(current) => Some(Some(current)),
-                Seen::Missing => Some(None),
-            },
-        }
-    }
-
-    /// The state it leaves behind; `None` for mere observers, which leave what they found.
-    fn sets(&self) -> Option<State<'_, V>> {
-        match self {
-            Action::Write(value) => Some(Some(value)),
-            Action::Delete => Some(None),
-            Action::Cas { new, seen: Seen::Matched | Seen::Unknown, .. } => Some(Some(new)),
-            Action::Read(_) | Action::Cas { .. } => None,
-        }
-    }
-
-    /// Whether it reports as a mismatch the very state it expected.
-    fn contradicts_itself(&self) -> bool {
-        match self {
-            Action::Cas { old, seen: Seen::Mismatch(_) | Seen::Missing, .. } => {
-                self.observes() == Some(old.as_ref())
-            }
-            _ => false,
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            configurations: 200_000_000,
+            memory_bytes: 4 << 30,
+            time: Some(Duration::from_secs(60)),
         }
     }
 }
 
-impl<V> Operation<V> {
-    fn assert_well_formed(&self) {
-        if let Some(completed) = self.completed {
-            assert!(self.invoked <= completed, "completed at {completed}, before its invocation");
-        }
-        if let Action::Cas { seen, .. } = &self.action {
-            let is_unanswered = matches!(seen, Seen::Unknown);
-            assert_eq!(is_unanswered, self.completed.is_none(), "an answer is a completion");
-        }
-    }
+/// Judges all keys, on all processors. One verdict for each of `history.keys`, in that order.
+pub fn judge_all(history: &History, options: &Options) -> Vec<Result<Verdict, Unproven>> {
+    history.keys.iter().map(|key| judge(key, &history.values, options)).collect()
 }
 
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Display for Verdict<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verdict::Valid => write!(f, "valid"),
-            Verdict::Invalid { key, operations } => {
-                write!(f, "invalid: key {key:?}: no order of these operations explains their ")?;
-                write!(f, "answers (`..` without an end: not completed by then)")?;
-                for operation in operations {
-                    write!(f, "\n  {operation}")?;
-                }
-                Ok(())
-            }
-            Verdict::Unknown { key, steps } => {
-                write!(f, "unknown: key {key:?}: undecided after {steps} steps; allow more, ")?;
-                write!(f, "or record fewer concurrent or indeterminate operations")
-            }
+/// Judges one key.
+/// Fails if the verdict did not stand when its proof was checked, which is a bug of the checker.
+/// Panics if the operations are not ordered by invocation.
+pub fn judge(key: &KeyHistory, _values: &Values, options: &Options) -> Result<Verdict, Unproven> {
+    // The general search stands in for the engines.
+    let Some(operations) = key.operations.iter().map(|op| stated(op, options)).collect() else {
+        return Ok(unknown(0));
+    };
+    let operations: Vec<_> = operations;
+    let verdict = check::check(operations, options.bounds.configurations);
+    Ok(match verdict {
+        check::Verdict::Valid => Verdict::Valid { witness: Vec::new() },
+        check::Verdict::Invalid { operations, .. } => {
+            let of = |one: &check::Operation<u32>| {
+                let is_it = |op: &&Operation| u64::from(op.invoke.0) == one.invoked;
+                let operation = *key.operations.iter().find(is_it).expect("it came from there");
+                Evidence { operation, counts_as: operation, shown_by: None }
+            };
+            let core: Vec<_> = operations.iter().map(of).collect();
+            let accused = core.len() - 1;
+            let violation = Violation { cause: Cause::NoOrder, core, accused, against: None };
+            Verdict::Invalid { violations: vec![violation], omitted: 0 }
         }
-    }
+        check::Verdict::Unknown { steps, .. } => unknown(steps),
+    })
 }
 
-impl<V: fmt::Debug> fmt::Display for Operation<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let completed = self.completed.map_or(String::new(), |completed| completed.to_string());
-        write!(f, "{:>8}..{:<8} process {:<4} ", self.invoked, completed, self.process)?;
-        match &self.action {
-            Action::Read(_) if self.completed.is_none() => write!(f, "read"),
-            Action::Read(value) => write!(f, "read -> {}", Shown(value)),
-            Action::Write(value) => write!(f, "write {value:?}"),
-            Action::Delete => write!(f, "delete"),
-            Action::Cas { old, new, seen } => {
-                write!(f, "cas {} to {new:?}", Shown(old))?;
-                match seen {
-                    Seen::Matched => write!(f, " -> ok"),
-                    Seen::Mismatch(current) => write!(f, " -> mismatch, found {current:?}"),
-                    Seen::Missing => write!(f, " -> missing"),
-                    Seen::Unknown => Ok(()),
-                }
-            }
-        }
-    }
+fn unknown(configurations: u64) -> Verdict {
+    Verdict::Unknown(Undecided { limit: Limit::Configurations, configurations, reached: Rank(0) })
 }
 
-/// A state, for the reader.
-struct Shown<'a, V>(&'a Option<V>);
-
-impl<V: fmt::Debug> fmt::Display for Shown<'_, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(value) => write!(f, "{value:?}"),
-            None => write!(f, "missing"),
+fn stated(op: &Operation, options: &Options) -> Option<((), check::Operation<u32>)> {
+    let state = |value: Value| (value != options.initial).then_some(value.0);
+    let action = match op.action {
+        Action::Read(value) => check::Action::Read(state(value)),
+        Action::Write(value) if value == options.initial => check::Action::Delete,
+        Action::Write(value) => check::Action::Write(value.0),
+        Action::Cas { old, new, seen } => {
+            let seen = match seen {
+                Seen::Matched if op.is_indeterminate() => check::Seen::Unknown,
+                Seen::Matched => check::Seen::Matched,
+                Seen::Current(value) if value == options.initial => check::Seen::Missing,
+                Seen::Current(value) => check::Seen::Mismatch(value.0),
+                Seen::NotOld => return None,
+            };
+            check::Action::Cas { old: state(old), new: state(new)?, seen }
         }
-    }
+        Action::Append(_) => return None,
+    };
+    let completed = (!op.is_indeterminate()).then_some(u64::from(op.complete.0));
+    let invoked = u64::from(op.invoke.0);
+    Some(((), check::Operation { process: op.process, invoked, completed, action }))
 }

@@ -4,7 +4,7 @@
 use super::oracle::Violation;
 use super::plan::Plan;
 use super::world::{Event, World};
-use checker::linearizability::{Action, Operation, Seen};
+use checker::check::{Action, Operation, Seen};
 use fastrand::Rng;
 use node::kv::{self, Command, Reply};
 use node::protocol::Outcome;

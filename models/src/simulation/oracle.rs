@@ -1,7 +1,7 @@
 //! The oracles: they see every step, remember what was ever decided, and speak up at once.
 
 use super::hash::WordHasher;
-use checker::linearizability::{Operation, Verdict, check};
+use checker::check::{Operation, Verdict, check};
 use node::kv::Store;
 use node::protocol::invariants::{self, Observed};
 use node::protocol::{Ballot, Durable, Envelope, Index, NodeId, Replica};

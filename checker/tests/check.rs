@@ -1,6 +1,6 @@
 //! Small histories whose verdict is known, and random ones judged a second time by brute force.
 
-use checker::linearizability::{Action, Operation, Seen, Verdict, check};
+use checker::check::{Action, Operation, Seen, Verdict, check};
 
 const STEPS_MAX: u64 = 1_000_000;
 
