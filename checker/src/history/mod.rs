@@ -9,12 +9,21 @@
 use std::fmt;
 use std::sync::Arc;
 
+mod edn;
+mod event;
+mod jsonl;
+mod pairing;
+mod read;
+mod text;
 mod values;
+mod window;
 
-pub use values::Values;
+pub use pairing::{FailedCas, Keyed, Nil, Pairing};
+pub use read::{Format, ReadError, read, value};
+pub use values::{Shown, Values};
 
 /// What was recorded, key by key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     /// In the order in which they were first named.
     pub keys: Vec<KeyHistory>,
@@ -22,6 +31,48 @@ pub struct History {
     pub values: Values,
     /// What every key holds before its first operation.
     pub initial: Value,
+    /// Where and when each event was recorded, by its rank. Only a [`read`] history has them.
+    pub events: Events,
+    /// What the nemesis did, in recorded order.
+    pub faults: Vec<Fault>,
+    /// What became of what was recorded.
+    pub counts: Counts,
+}
+
+/// Where and when events were recorded, by rank.
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    /// Nanoseconds; [`Events::UNTIMED`] where there was none, and shorter if none follows.
+    times: Vec<i64>,
+    lines: Vec<u32>,
+}
+
+/// A fault, or its end, or whatever else was recorded of something that is no client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The first event of a client after it has this rank.
+    pub before: Rank,
+    /// When, in nanoseconds on the clock of the events.
+    pub time: Option<i64>,
+    /// What, as it was recorded.
+    pub what: String,
+}
+
+/// How much was recorded, and what became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Operations that clients invoked.
+    pub operations: u64,
+    /// Those of which nobody knows whether they took effect, reads included.
+    pub indeterminate: u64,
+    /// Those that surely did not happen, and are left out for that.
+    pub failed: u64,
+    /// Events, or lines of a log, that tell of no operation.
+    pub others: u64,
+    /// Appends among the operations.
+    pub appends: u64,
+    /// Events that claim to be older than the one before them; the recorded order counts.
+    pub times_going_back: u64,
 }
 
 /// What was done to one key.
@@ -47,7 +98,7 @@ impl Rank {
 }
 
 /// A value, or the absence of one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Value(pub u32);
 
 impl Value {
@@ -98,6 +149,31 @@ pub enum Seen {
     Current(Value),
     /// Nothing changed, and something other than `old` was there.
     NotOld,
+}
+
+impl Events {
+    /// The line of the event of this rank, from 1; `None` if it was not read from a file.
+    pub fn line(&self, rank: Rank) -> Option<u32> {
+        self.lines.get(rank.0 as usize).copied()
+    }
+
+    /// When the event of this rank was recorded, in nanoseconds since some moment.
+    pub fn time(&self, rank: Rank) -> Option<i64> {
+        self.times.get(rank.0 as usize).copied().filter(|&time| time != Events::UNTIMED)
+    }
+
+    const UNTIMED: i64 = i64::MIN;
+
+    /// The next event was recorded here and then. Returns its rank; `None` if there is none left.
+    fn push(&mut self, line: u64, time: Option<i64>) -> Option<Rank> {
+        let rank = Rank(u32::try_from(self.lines.len()).ok()?);
+        self.lines.push(u32::try_from(line).ok()?);
+        if let Some(time) = time {
+            self.times.resize(rank.0 as usize, Events::UNTIMED);
+            self.times.push(time);
+        }
+        (rank < Rank::NEVER).then_some(rank)
+    }
 }
 
 impl Operation {
