@@ -4,8 +4,13 @@
 //!
 //! - [`history`]: what clients did and saw;
 //! - [`linearizability`]: is there one legal order of all operations that respects real time?
-//! - [`check`]: the same question for a history of your own types.
+//! - [`check`]: the same question for a history of your own types;
+//! - [`explain`]: why a history is impossible, in words and drawings;
+//! - [`verify`] and [`cli`]: the program.
 
 pub mod check;
+pub mod cli;
+pub mod explain;
 pub mod history;
 pub mod linearizability;
+pub mod verify;

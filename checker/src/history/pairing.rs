@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use hashbrown::HashMap;
 
 use super::event::{Datum, Event, Kind, Process};
@@ -28,36 +29,36 @@ pub struct Pairing {
     pub failed_cas: FailedCas,
 }
 
-/// Whether there are keys.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// Whether there are keys. By itself the first operation of a client decides: there are, if it has
+/// a field `key`, or a value that is a pair; for a compare-and-set a pair whose second part is one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub enum Keyed {
-    /// As the first operation of a client has it: with a field `key`, or with a value that is a
-    /// pair; for a compare-and-set a pair whose second part is one.
+    /// As the first operation of a client has it
     #[default]
     Auto,
-    /// Values are pairs of key and value, unless there is a field `key`.
+    /// Values are pairs of key and value, unless there is a field `key`
     Yes,
-    /// There is one register without a name.
+    /// There is one register without a name
     No,
 }
 
 /// What a read says that returned nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub enum Nil {
-    /// The key had no value.
+    /// The key had no value
     #[default]
     Missing,
-    /// Nothing: the read is left out.
+    /// Nothing: the read is left out
     Any,
 }
 
 /// What a compare-and-set says that failed and does not tell what was there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub enum FailedCas {
-    /// Nothing: it did not happen.
+    /// Nothing: it did not happen
     #[default]
     Dropped,
-    /// That the key had another value than it expected, unless it failed with some error.
+    /// That the key had another value than it expected, unless it failed with some error
     Constraint,
 }
 

@@ -3,21 +3,23 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use clap::ValueEnum;
+
 use super::event::{Datum, Event};
 use super::pairing::Pairs;
 use super::window::Window;
 use super::{History, Pairing, edn, jsonl, text};
 
 /// How a history is written down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Format {
-    /// One collection of maps, or maps one after another.
+    /// One collection of maps, or maps one after another
     Edn,
-    /// One JSON object a line.
+    /// One JSON object a line
     Jsonl,
-    /// A log with lines of `jepsen.util`.
+    /// A log with lines of jepsen.util
     Log,
-    /// Jepsen's history.txt.
+    /// Jepsen's history.txt
     Text,
 }
 

@@ -81,6 +81,18 @@ pub struct Shown<'a>(pub Option<&'a [u8]>);
 impl Shown<'_> {
     /// More than this of a value tells the reader nothing.
     const CHARS_MAX: usize = 40;
+
+    /// The whole of it as JSON; what JSON cannot express is a string of its spelling.
+    pub fn json(&self) -> serde_json::Value {
+        let string = |bytes| serde_json::Value::from(String::from_utf8_lossy(bytes));
+        match self.0 {
+            None => serde_json::Value::Null,
+            Some([NO_STRING, spelling @ ..]) => {
+                serde_json::from_slice(spelling).unwrap_or_else(|_| string(spelling))
+            }
+            Some(bytes) => string(bytes),
+        }
+    }
 }
 
 impl fmt::Display for Shown<'_> {

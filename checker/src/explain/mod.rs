@@ -1,0 +1,181 @@
+//! Why a history is impossible, for a tired reader: one sentence, then the operations in time.
+//!
+//! ```text
+//! key k7: stale read: process 4's `read k7` returned a, although it was invoked 210 ms after
+//! process 2's `write k7 b` had completed
+//! ```
+
+use std::fmt;
+
+use crate::history::{Action, Fault, History, KeyHistory, Operation, Rank, Seen, Shown, Value};
+use crate::linearizability::{Cause, Violation};
+
+mod timeline;
+
+/// Speaks of the operations of one key.
+#[derive(Clone, Copy)]
+pub struct Teller<'a> {
+    /// Knows values, lines and times.
+    pub history: &'a History,
+    /// Whose operations are spoken of.
+    pub key: &'a KeyHistory,
+}
+
+impl<'a> Teller<'a> {
+    /// The violation in one sentence, behind the name of its cause.
+    pub fn sentence(&self, violation: &Violation) -> String {
+        let cause = violation.cause.name().replace('-', " ");
+        format!("{cause}: {}", self.reason(violation))
+    }
+
+    /// The operations of the core, one a line, drawn in time in no more than `columns`.
+    pub fn timeline(&self, violation: &Violation, columns: usize) -> String {
+        timeline::draw(self, violation, columns)
+    }
+
+    /// What the nemesis did from shortly before the first operation of the core to its last answer.
+    pub fn faults_around(&self, violation: &Violation) -> &'a [Fault] {
+        let operations = violation.core.iter().map(|evidence| &evidence.operation);
+        let ends = |op: &Operation| if op.is_indeterminate() { op.invoke } else { op.complete };
+        let start = operations.clone().map(|op| op.invoke).min().unwrap_or(Rank(0));
+        let end = operations.map(ends).max().unwrap_or(start);
+        let faults = &self.history.faults;
+        let first = faults.partition_point(|fault| fault.before <= start);
+        let last = faults.partition_point(|fault| fault.before <= end);
+        // The one before may still be in force.
+        &faults[first.saturating_sub(1)..last]
+    }
+
+    /// What an operation does: `cas k7 a b`.
+    pub fn call(&self, operation: &Operation) -> String {
+        let value = |value| self.value(value);
+        let key = self.key.key.as_deref();
+        let key = key.map_or(String::new(), |key| format!(" {}", Shown(Some(key))));
+        match operation.action {
+            Action::Read(_) => format!("read{key}"),
+            Action::Write(Value::MISSING) => format!("delete{key}"),
+            Action::Write(new) => format!("write{key} {}", value(new)),
+            Action::Cas { old, new, .. } => format!("cas{key} {} {}", value(old), value(new)),
+            Action::Append(tail) => format!("append{key} {}", value(tail)),
+        }
+    }
+
+    /// What came of an operation.
+    pub fn answer(&self, operation: &Operation) -> String {
+        match operation.action {
+            _ if operation.is_indeterminate() => String::from("?"),
+            Action::Read(value) => self.value(value).to_string(),
+            Action::Write(_) | Action::Append(_) => String::from("ok"),
+            Action::Cas { seen: Seen::Matched, .. } => String::from("ok"),
+            Action::Cas { seen: Seen::Current(value), .. } => {
+                format!("no, it is {}", self.value(value))
+            }
+            Action::Cas { old, seen: Seen::NotOld, .. } => {
+                format!("no, it is not {}", self.value(old))
+            }
+        }
+    }
+
+    fn reason(&self, violation: &Violation) -> String {
+        let accused = &violation.core[violation.accused].operation;
+        let saw = format!("{} {}", self.whose(accused), self.saw(accused));
+        let against = violation.against.map(|index| &violation.core[index].operation);
+        match (violation.cause, against) {
+            (Cause::Phantom, _) => format!("{saw}, which nobody wrote"),
+            (Cause::Aborted, _) => {
+                format!("{saw}, but whoever was to write that was told that it did not happen")
+            }
+            (Cause::FromTheFuture, Some(other)) => format!(
+                "{saw}, {}before {}, which wrote it, was invoked",
+                self.duration(accused.complete, other.invoke),
+                self.whose(other)
+            ),
+            (Cause::WentBack | Cause::Stale, Some(other)) => {
+                format!("{saw}, although {}", self.before(accused, other))
+            }
+            (Cause::LostWrite, Some(other)) => format!(
+                "{} {}, and everybody went on as if it had not happened: {}{saw}",
+                self.whose(other),
+                self.saw(other),
+                self.duration(other.complete, accused.invoke)
+                    .strip_suffix(' ')
+                    .map_or(String::new(), |duration| format!("{duration} later, ")),
+            ),
+            (Cause::DoubleCas, Some(other)) => format!(
+                "{} and {} both succeeded, so both replaced the same value: one update is lost",
+                self.whose(other),
+                self.whose(accused)
+            ),
+            (Cause::Contradiction, _) => format!("{saw}, which is just what it expected"),
+            (Cause::CasCycle, _) => String::from(
+                "each of these compare-and-sets found what another of them wrote, round in a \
+                 circle: none of them can have been the first",
+            ),
+            (Cause::Interleaved, Some(other)) => format!(
+                "{saw}, and {} {}: each value was there, gone and there again, though neither was \
+                 written twice",
+                self.whose(other),
+                self.saw(other)
+            ),
+            _ => format!("{saw}, which fits nowhere: no order explains these operations"),
+        }
+    }
+
+    /// `it was invoked 210 ms after process 2's `write b` had completed`.
+    fn before(&self, accused: &Operation, other: &Operation) -> String {
+        let had = format!("{} had {}", self.whose(other), self.saw(other));
+        if other.complete < accused.invoke {
+            let duration = self.duration(other.complete, accused.invoke);
+            format!("it was invoked {duration}after {had}")
+        } else {
+            had
+        }
+    }
+
+    fn whose(&self, operation: &Operation) -> String {
+        format!("process {}'s `{}`", operation.process, self.call(operation))
+    }
+
+    /// What an operation saw or did, in words that follow its name, or a `had` behind its name.
+    fn saw(&self, operation: &Operation) -> String {
+        match operation.action {
+            _ if operation.is_indeterminate() => String::from("left its mark"),
+            Action::Read(value) => format!("returned {}", self.value(value)),
+            Action::Write(_) | Action::Append(_) => String::from("completed"),
+            Action::Cas { old, seen: Seen::Matched, .. } => format!("found {}", self.value(old)),
+            Action::Cas { seen: Seen::Current(value), .. } => {
+                format!("found {}", self.value(value))
+            }
+            Action::Cas { seen: Seen::NotOld, .. } => String::from("found another value"),
+        }
+    }
+
+    fn value(&self, value: Value) -> Shown<'a> {
+        self.history.values.shown(value)
+    }
+
+    /// The time between two events with a space behind it; nothing if it was not recorded.
+    fn duration(&self, from: Rank, to: Rank) -> String {
+        let time = |rank| self.history.events.time(rank);
+        match (time(from), time(to)) {
+            (Some(from), Some(to)) if to >= from => format!("{} ", Duration(to - from)),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Nanoseconds in the unit that suits them.
+pub struct Duration(pub i64);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ns = self.0;
+        match ns.unsigned_abs() {
+            0..1_000 => write!(f, "{ns} ns"),
+            1_000..1_000_000 => write!(f, "{} µs", ns / 1_000),
+            1_000_000..10_000_000 => write!(f, "{:.1} ms", ns as f64 / 1e6),
+            10_000_000..10_000_000_000 => write!(f, "{} ms", ns / 1_000_000),
+            _ => write!(f, "{} s", ns / 1_000_000_000),
+        }
+    }
+}

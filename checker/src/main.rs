@@ -1,0 +1,26 @@
+//! The program `checker`: parses its arguments and does what they say.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use checker::cli::{self, CRASHED, Plan};
+use checker::verify;
+
+fn main() -> ExitCode {
+    let plan = match cli::checker(std::env::args_os()) {
+        Ok(plan) => plan,
+        Err(stop) => return stop.report(),
+    };
+    let code = match &plan {
+        Plan::Verify(plan) => verify::verify(plan).map(verify::Finding::code),
+    };
+    match code {
+        Ok(code) => ExitCode::from(code),
+        // Who reads our output has seen enough, as `head` does; what was found is not told.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(CRASHED),
+        Err(error) => {
+            eprintln!("checker: {error}");
+            ExitCode::from(CRASHED)
+        }
+    }
+}

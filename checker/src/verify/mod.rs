@@ -1,0 +1,210 @@
+//! `checker verify`: recorded histories in, verdicts out.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::history::{self, Format, History, Pairing, ReadError, Value};
+use crate::linearizability::{self, Bounds, Model, Unproven, Verdict};
+
+mod json;
+mod told;
+
+pub(crate) use told::quoted;
+
+/// What to verify, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The files; `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// How they are written down; found out if not given.
+    pub format: Option<Format>,
+    /// What operations do; found out if not given: there are appends, or there are none.
+    pub model: Option<Model>,
+    /// What every key holds at first, `None` if missing. If not given: the empty string for
+    /// [`Model::KvAppend`], else missing.
+    pub initial: Option<Option<Vec<u8>>>,
+    /// How events are understood.
+    pub pairing: Pairing,
+    /// When to give up.
+    pub bounds: Bounds,
+    /// Whether to print for machines.
+    pub json: bool,
+    /// Where to write the proofs.
+    pub proof: Option<PathBuf>,
+    /// The options among the arguments, as they were given: those that decide verdicts.
+    pub switches: Vec<String>,
+}
+
+/// What is known of one file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Finding {
+    /// Every key is linearizable.
+    Valid,
+    /// Nothing was proven: no operation succeeded.
+    Vacuous,
+    /// Some key was not decided, and none is invalid.
+    Unknown,
+    /// The file is no history, or cannot be read.
+    Unreadable,
+    /// Some key is not linearizable.
+    Invalid,
+    /// The checker found its own proof to be wrong.
+    Unproven,
+}
+
+/// A file that was judged.
+struct Judged<'a> {
+    name: &'a str,
+    history: History,
+    options: linearizability::Options,
+    /// By key, as in `history`.
+    verdicts: Vec<Result<Verdict, Unproven>>,
+    finding: Finding,
+    took: Duration,
+}
+
+/// Verifies all files, prints what was found, and returns the worst of it.
+/// Fails if the output, or the proofs, cannot be written.
+pub fn verify(plan: &Plan) -> io::Result<Finding> {
+    let mut proof = plan.proof.as_deref().map(create).transpose()?;
+    let mut out = io::stdout().lock();
+    let started = Instant::now();
+    let mut findings = Vec::with_capacity(plan.files.len());
+    for file in &plan.files {
+        let name = file.to_string_lossy();
+        let finding = match judge(plan, file, &name) {
+            Ok(judged) => {
+                if let Some(proof) = &mut proof {
+                    json::write_proof(proof, &judged)?;
+                }
+                if plan.json {
+                    json::write(&mut out, plan, &judged)?;
+                } else {
+                    told::write(&mut out, plan, &judged)?;
+                }
+                judged.finding
+            }
+            Err(error) => {
+                if plan.json {
+                    json::write_error(&mut out, &name, &error)?;
+                } else {
+                    out.flush()?;
+                    eprintln!("checker: {}", located(&name, &error));
+                }
+                Finding::Unreadable
+            }
+        };
+        findings.push(finding);
+    }
+    if let Some(proof) = &mut proof {
+        proof.flush()?;
+    }
+    if plan.files.len() > 1 && !plan.json {
+        told::write_summary(&mut out, &findings, started.elapsed())?;
+    }
+    out.flush()?;
+    Ok(findings.into_iter().max().unwrap_or(Finding::Valid))
+}
+
+fn create(path: &Path) -> io::Result<io::BufWriter<File>> {
+    let file = File::create(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    Ok(io::BufWriter::new(file))
+}
+
+/// `FILE:LINE: why`.
+fn located(name: &str, error: &ReadError) -> String {
+    match error {
+        ReadError::Io(error) => format!("{name}: {error}"),
+        ReadError::Malformed { line, why } => format!("{name}:{line}: {why}"),
+    }
+}
+
+fn judge<'a>(plan: &Plan, file: &Path, name: &'a str) -> Result<Judged<'a>, ReadError> {
+    let started = Instant::now();
+    let mut history = read(plan, file)?;
+    let model = plan.model.unwrap_or(match history.counts.appends {
+        0 => Model::CasRegister,
+        _ => Model::KvAppend,
+    });
+    let initial = match (&plan.initial, model) {
+        (Some(initial), _) => initial.as_deref(),
+        (None, Model::CasRegister) => None,
+        (None, Model::KvAppend) => Some(&b""[..]),
+    };
+    history.initial = initial.map_or(Value::MISSING, |bytes| history.values.intern(bytes));
+    let bounds = plan.bounds.clone();
+    let options = linearizability::Options { model, initial: history.initial, bounds };
+    let verdicts = linearizability::judge_all(&history, &options);
+    let finding = verdicts.iter().map(finding).max().unwrap_or(Finding::Valid);
+    let finding = finding.max(if is_vacuous(&history) { Finding::Vacuous } else { Finding::Valid });
+    Ok(Judged { name, history, options, verdicts, finding, took: started.elapsed() })
+}
+
+fn finding(verdict: &Result<Verdict, Unproven>) -> Finding {
+    match verdict {
+        Ok(Verdict::Valid { .. }) => Finding::Valid,
+        Ok(Verdict::Unknown(_)) => Finding::Unknown,
+        Ok(Verdict::Invalid { .. }) => Finding::Invalid,
+        Err(_) => Finding::Unproven,
+    }
+}
+
+/// A history in which nothing was answered is linearizable, whatever the system did.
+fn is_vacuous(history: &History) -> bool {
+    let operations = history.keys.iter().flat_map(|key| &key.operations);
+    !operations.into_iter().any(|operation| !operation.is_indeterminate())
+}
+
+/// Smaller files are read before anybody wonders.
+const PROGRESS_BYTES_MIN: u64 = 32 << 20;
+
+fn read(plan: &Plan, file: &Path) -> Result<History, ReadError> {
+    let read = |input: &mut dyn Read| history::read(input, plan.format, &plan.pairing);
+    if file == Path::new("-") {
+        return read(&mut io::stdin().lock());
+    }
+    let mut input = File::open(file).map_err(ReadError::Io)?;
+    let size = input.metadata().map_err(ReadError::Io)?.len();
+    if size < PROGRESS_BYTES_MIN || !io::stderr().is_terminal() {
+        return read(&mut input);
+    }
+    let style = "{msg} [{bar:40}] {bytes}/{total_bytes} {eta}";
+    let style =
+        ProgressStyle::with_template(style).expect("the template is right").progress_chars("=> ");
+    let bar = ProgressBar::new(size).with_style(style);
+    bar.set_message(format!("reading {}", file.display()));
+    let history = read(&mut bar.wrap_read(input));
+    bar.finish_and_clear();
+    history
+}
+
+impl Finding {
+    /// The exit code that tells it.
+    pub fn code(self) -> u8 {
+        match self {
+            Finding::Valid => 0,
+            Finding::Invalid => 1,
+            Finding::Unknown => 2,
+            Finding::Vacuous => 3,
+            Finding::Unreadable => 254,
+            Finding::Unproven => 255,
+        }
+    }
+
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Finding::Valid => "valid",
+            Finding::Invalid => "invalid",
+            Finding::Unknown => "unknown",
+            Finding::Vacuous => "vacuous",
+            Finding::Unreadable => "unreadable",
+            Finding::Unproven => "unproven",
+        }
+    }
+}
