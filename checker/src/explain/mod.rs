@@ -117,7 +117,7 @@ impl<'a> Teller<'a> {
                 self.whose(other),
                 self.saw(other)
             ),
-            _ => format!("{saw}, which fits nowhere: no order explains these operations"),
+            _ => format!("{saw}, and no order of these operations explains that"),
         }
     }
 
@@ -177,5 +177,123 @@ impl fmt::Display for Duration {
             10_000_000..10_000_000_000 => write!(f, "{} ms", ns / 1_000_000),
             _ => write!(f, "{} s", ns / 1_000_000_000),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{self, Pairing};
+    use crate::linearizability::Evidence;
+
+    /// A history with keys, each event a millisecond and a half after the one before.
+    fn history(events: &[&str]) -> History {
+        let lines = events.iter().enumerate().map(|(index, event)| {
+            let [process, kind, f, value] = event.splitn(4, ' ').collect::<Vec<_>>()[..] else {
+                panic!("{event}: expected process, type, f and value");
+            };
+            let time = index * 1_500_000;
+            format!("{{:process {process} :type :{kind} :f :{f} :value {value} :time {time}}}\n")
+        });
+        let text: String = lines.collect();
+        history::read(text.as_bytes(), None, &Pairing::default()).expect("it is a history")
+    }
+
+    /// The sentence if all operations are the core; `accused` and `against` are places in it.
+    fn sentence(events: &[&str], cause: Cause, accused: usize, against: Option<usize>) -> String {
+        let history = history(events);
+        let key = &history.keys[0];
+        let plain = |&operation| Evidence { operation, counts_as: operation, shown_by: None };
+        let core = key.operations.iter().map(plain).collect();
+        Teller { history: &history, key }.sentence(&Violation { cause, core, accused, against })
+    }
+
+    const WRITE_A: [&str; 2] = ["0 invoke write [\"k\" \"a\"]", "0 ok write [\"k\" \"a\"]"];
+    const WRITE_B: [&str; 2] = ["2 invoke write [\"k\" \"b\"]", "2 ok write [\"k\" \"b\"]"];
+    const READ_A: [&str; 2] = ["4 invoke read [\"k\" nil]", "4 ok read [\"k\" \"a\"]"];
+    const READ_B: [&str; 2] = ["5 invoke read [\"k\" nil]", "5 ok read [\"k\" \"b\"]"];
+    const A_TO_B: [&str; 2] =
+        ["6 invoke cas [\"k\" [\"a\" \"b\"]]", "6 ok cas [\"k\" [\"a\" \"b\"]]"];
+    const A_TO_C: [&str; 2] =
+        ["7 invoke cas [\"k\" [\"a\" \"c\"]]", "7 ok cas [\"k\" [\"a\" \"c\"]]"];
+
+    #[test]
+    fn every_cause_has_its_sentence() {
+        assert_eq!(
+            sentence(&READ_A, Cause::Phantom, 0, None),
+            "phantom: process 4's `read k` returned a, which nobody wrote"
+        );
+        assert_eq!(
+            sentence(&READ_A, Cause::Aborted, 0, None),
+            "aborted read: process 4's `read k` returned a, but whoever was to write that was told \
+             that it did not happen"
+        );
+        assert_eq!(
+            sentence(&[READ_A, WRITE_A].concat(), Cause::FromTheFuture, 0, Some(1)),
+            "read from the future: process 4's `read k` returned a, 1.5 ms before process 0's \
+             `write k a`, which wrote it, was invoked"
+        );
+        assert_eq!(
+            sentence(&[A_TO_B, READ_B, READ_A].concat(), Cause::WentBack, 2, Some(1)),
+            "went back: process 4's `read k` returned a, although it was invoked 1.5 ms after \
+             process 5's `read k` had returned b"
+        );
+        assert_eq!(
+            sentence(&[WRITE_A, WRITE_B, READ_A].concat(), Cause::Stale, 2, Some(1)),
+            "stale read: process 4's `read k` returned a, although it was invoked 1.5 ms after \
+             process 2's `write k b` had completed"
+        );
+        assert_eq!(
+            sentence(&[WRITE_A, WRITE_B, A_TO_C].concat(), Cause::LostWrite, 2, Some(1)),
+            "lost write: process 2's `write k b` completed, and everybody went on as if it had not \
+             happened: 1.5 ms later, process 7's `cas k a c` found a"
+        );
+        assert_eq!(
+            sentence(&[WRITE_A, A_TO_B, A_TO_C].concat(), Cause::DoubleCas, 2, Some(1)),
+            "double cas: process 6's `cas k a b` and process 7's `cas k a c` both succeeded, so \
+             both replaced the same value: one update is lost"
+        );
+        assert_eq!(
+            sentence(&[READ_A, READ_B].concat(), Cause::NoOrder, 1, None),
+            "no order: process 5's `read k` returned b, and no order of these operations explains \
+             that"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_never_came_is_said_to_have_left_its_mark() {
+        let told = sentence(&[&WRITE_A[..1], &READ_A].concat(), Cause::Stale, 1, Some(0));
+        assert!(told.ends_with("although process 0's `write k a` had left its mark"), "{told}");
+    }
+
+    #[test]
+    fn only_faults_around_the_core_are_told() {
+        let fault = |what: &'static str| [what];
+        let events = [
+            &fault(":nemesis info kill 1")[..],
+            &fault(":nemesis info cut 1"),
+            &WRITE_A,
+            &fault(":nemesis info heal nil"),
+            &READ_B,
+            &fault(":nemesis info later nil"),
+        ];
+        let history = history(&events.concat());
+        let key = &history.keys[0];
+        let plain = |&operation| Evidence { operation, counts_as: operation, shown_by: None };
+        let core = key.operations.iter().map(plain).collect();
+        let violation = Violation { cause: Cause::Phantom, core, accused: 1, against: None };
+        let faults = Teller { history: &history, key }.faults_around(&violation);
+        let faults: Vec<&str> = faults.iter().map(|fault| &*fault.what).collect();
+        assert_eq!(faults, ["cut 1", "heal"]);
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_suits_them() {
+        let told = |ns| Duration(ns).to_string();
+        assert_eq!(told(999), "999 ns");
+        assert_eq!(told(1_500_000), "1.5 ms");
+        assert_eq!(told(210_000_000), "210 ms");
+        assert_eq!(told(12_345_000), "12 ms");
+        assert_eq!(told(61_000_000_000), "61 s");
     }
 }

@@ -1,11 +1,13 @@
 //! Operations drawn as intervals, one a line.
 //!
 //! ```text
-//! process  operation     answer   invoked    completed
-//!       2  write k7 a    ok       0.000102   0.000348   |-------|
-//!       2  write k7 b    ok       0.000411   0.000602             |-------|
-//!       4  read k7       a        0.210870   0.211003                       |-------|
+//! process  operation   answer  invoked (s)  completed (s) * does not fit, > never completed
+//!       0  write k7 a  ok         0.001000       0.002500   |----|
+//!       2  write k7 b  ok         0.006000       0.009000             |----|
+//!       4  read k7     a          0.219000       0.221000 *                     |----|
 //! ```
+//! The drawing shows which event came first, and not by how much: to scale, the operations that
+//! matter would be dots.
 
 use super::Teller;
 use crate::history::{Operation, Rank};
@@ -23,36 +25,48 @@ const BAR_COLUMNS_MIN: usize = 16;
 /// More columns for one operation are of no use.
 const STEP_COLUMNS_MAX: usize = 9;
 
-/// The core of `violation`, by invocation. `>` has no end, `*` is where it became impossible.
+/// The core of `violation`, by invocation.
 pub(super) fn draw(teller: &Teller<'_>, violation: &Violation, columns: usize) -> String {
-    let shown = violation.core.len().min(ROWS_MAX);
-    let core = &violation.core[..shown];
-    let cells: Vec<[String; 5]> = core.iter().map(|one| row(teller, one, core)).collect();
-    let head = ["process", "operation", "answer", "invoked", "completed"].map(String::from);
-    let width = |cell: usize| {
-        let cells = std::iter::once(&head).chain(&cells);
-        cells.map(|row| row[cell].chars().count()).max().unwrap_or(0)
-    };
-    let widths = [0, 1, 2, 3, 4].map(width);
-    let mut drawn = line(&head, &widths);
-    let left = line(&head, &widths).chars().count();
+    let whole = &violation.core;
+    // The end of a long core is where it becomes impossible.
+    let first = whole.len().saturating_sub(ROWS_MAX).min(violation.accused);
+    let core = &whole[first..whole.len().min(first + ROWS_MAX)];
+    let head = head(teller, core);
+    let rows: Vec<Cells> = core.iter().map(|one| row(teller, one, whole)).collect();
+    let widths = [0, 1, 2, 3, 4].map(|cell| {
+        let rows = std::iter::once(&head).chain(&rows);
+        rows.map(|row| row[cell].chars().count()).max().unwrap_or(0)
+    });
     let marks = ranks(core);
-    let room = columns.saturating_sub(left + 3).max(BAR_COLUMNS_MIN);
+    let left = line(&head, &widths).chars().count() + 3;
+    let room = columns.saturating_sub(left).max(BAR_COLUMNS_MIN);
     let step = (room / marks.len().max(1)).clamp(1, STEP_COLUMNS_MAX);
-    drawn.truncate(drawn.trim_end().len());
-    for (index, (evidence, cells)) in core.iter().zip(&cells).enumerate() {
-        let accusation = if index == violation.accused { "*" } else { " " };
+    let mut drawn = line(&head, &widths) + " * does not fit, > never completed";
+    for (index, (evidence, row)) in (first..).zip(core.iter().zip(&rows)) {
+        let mark = if index == violation.accused { '*' } else { ' ' };
         let bar = bar(&evidence.operation, &marks, step);
-        drawn.push_str(&format!("\n{} {accusation} {bar}", line(cells, &widths)));
-        drawn.truncate(drawn.trim_end().len());
+        drawn.push_str(&format!("\n{} {mark} {bar}", line(row, &widths)));
     }
-    if shown < violation.core.len() {
-        drawn.push_str(&format!("\nand {} more", violation.core.len() - shown));
+    if core.len() < whole.len() {
+        drawn.push_str(&format!("\nand {} more", whole.len() - core.len()));
     }
     drawn
 }
 
-fn row(teller: &Teller<'_>, evidence: &Evidence, core: &[Evidence]) -> [String; 5] {
+/// What is told of an operation: process, operation, answer, invocation, completion.
+type Cells = [String; 5];
+
+fn head(teller: &Teller<'_>, core: &[Evidence]) -> Cells {
+    let events = &teller.history.events;
+    let is_timed = core.iter().any(|one| events.time(one.operation.invoke).is_some());
+    let [invoked, completed] = match is_timed {
+        true => ["invoked (s)", "completed (s)"],
+        false => ["invoked", "completed"],
+    };
+    ["process", "operation", "answer", invoked, completed].map(String::from)
+}
+
+fn row(teller: &Teller<'_>, evidence: &Evidence, core: &[Evidence]) -> Cells {
     let operation = &evidence.operation;
     let events = &teller.history.events;
     let moment = |rank: Rank| match (events.time(rank), events.line(rank)) {
@@ -92,12 +106,12 @@ fn cut(text: String) -> String {
 }
 
 /// The cells in columns of these widths: the process and the moments to the right.
-fn line([process, call, answer, invoked, completed]: &[String; 5], widths: &[usize; 5]) -> String {
+fn line([process, call, answer, invoked, completed]: &Cells, widths: &[usize; 5]) -> String {
     let [a, b, c, d, e] = widths;
     format!("{process:>a$}  {call:<b$}  {answer:<c$}  {invoked:>d$}  {completed:>e$}")
 }
 
-/// The events of the core in order: the drawing shows which came first, and not how much.
+/// The events of the core in order.
 fn ranks(core: &[Evidence]) -> Vec<Rank> {
     let events = core.iter().flat_map(|evidence| {
         let Operation { invoke, complete, .. } = evidence.operation;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Finding, Judged, Plan};
 use crate::explain::Teller;
 use crate::history::KeyHistory;
-use crate::linearizability::{Undecided, Verdict, Violation};
+use crate::linearizability::{Limit, Undecided, Verdict, Violation};
 
 /// The explanations of more violations would bury the first.
 const VIOLATIONS_MAX: usize = 3;
@@ -166,7 +166,12 @@ fn unknown(teller: &Teller<'_>, undecided: &Undecided) -> String {
     let events = &teller.history.events;
     let reached = events.line(undecided.reached);
     let reached = reached.map_or(String::new(), |line| format!("; no violation up to line {line}"));
-    format!("{}{undecided}{reached}; see --max-configurations", name(teller.key))
+    let bound = match undecided.limit {
+        Limit::Configurations => "--max-configurations",
+        Limit::Memory => "--max-memory-mib",
+        Limit::Time => "--max-time-s",
+    };
+    format!("{}{undecided}{reached}; see {bound}", name(teller.key))
 }
 
 /// The name of a key, in front of what is said of it.
