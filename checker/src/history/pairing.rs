@@ -175,29 +175,29 @@ impl Pairs<'_> {
     }
 
     fn invoke(&mut self, process: u64, rank: Rank, event: Event<'_>) -> Result<(), String> {
-        match self.processes.get(&process) {
-            None | Some(Client::Idle) => {}
-            Some(Client::Busy(before)) => {
+        let function = function_named(&event.function)?;
+        let (key, value) = self.key_and_value(function, event.key, event.value)?;
+        let action = self.asked(function, value)?;
+        let invoked = Invoked { key, rank, function, action };
+        let client = self.processes.entry(process).or_insert(Client::Idle);
+        match *client {
+            Client::Idle => *client = Client::Busy(invoked),
+            Client::Busy(before) => {
                 return Err(format!(
                     "process {process} invokes again, but what it invoked in line {} has no \
                      completion",
                     self.line_of(before.rank)
                 ));
             }
-            Some(Client::Retired(line)) => {
+            Client::Retired(line) => {
                 return Err(format!(
                     "process {process} goes on, but nobody knows what became of its operation \
                      completed in line {line}; a new process must take over"
                 ));
             }
         }
-        let function = function_named(&event.function)?;
-        let (key, value) = self.key_and_value(function, event.key, event.value)?;
-        let action = self.asked(function, value)?;
         self.history.counts.operations += 1;
         self.history.counts.appends += u64::from(function == Function::Append);
-        let invoked = Invoked { key, rank, function, action };
-        self.processes.insert(process, Client::Busy(invoked));
         Ok(())
     }
 
@@ -266,6 +266,8 @@ impl Pairs<'_> {
                 return Ok(());
             }
             (_, Datum::Nil) => invoked.action,
+            // Nearly always the same again, and then near at hand.
+            (Function::Write, value) if self.is(&value, invoked.action) => invoked.action,
             (function, value) => self.asked(function, value)?,
         };
         let action = match asked {
@@ -399,6 +401,12 @@ impl Pairs<'_> {
     fn value(&mut self, value: &Datum<'_>) -> Value {
         let bytes = value.bytes(&mut self.scratch);
         bytes.map_or(Value::MISSING, |bytes| self.history.values.intern(bytes))
+    }
+
+    /// Whether it is what is to be written.
+    fn is(&mut self, value: &Datum<'_>, asked: Asked) -> bool {
+        let bytes = value.bytes(&mut self.scratch);
+        matches!(asked, Asked::Write(new) if self.history.values.bytes(new) == bytes)
     }
 
     fn line_of(&self, rank: Rank) -> u32 {

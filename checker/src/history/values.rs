@@ -14,7 +14,8 @@ use super::Value;
 #[derive(Clone, Debug)]
 pub struct Values {
     hasher: DefaultHashBuilder,
-    numbers: HashTable<Value>,
+    /// With half of the hash of each: a table that grows would else look up a million values.
+    numbers: HashTable<(u32, Value)>,
     /// The bytes of all values, one behind the other: one allocation instead of a million.
     bytes: Vec<u8>,
     /// Where each value ends in `bytes`, by number; the first is the missing value.
@@ -37,18 +38,17 @@ impl Values {
 
     /// The number of a value, new if it has none.
     pub fn intern(&mut self, bytes: &[u8]) -> Value {
-        let hash = self.hasher.hash_one(bytes);
-        let known =
-            self.numbers.find(hash, |&value| slice(&self.bytes, &self.ends, value) == bytes);
-        if let Some(value) = known {
+        let hash = self.hasher.hash_one(bytes) as u32;
+        let known = self.numbers.find(spread(hash), |&(other, value)| {
+            other == hash && slice(&self.bytes, &self.ends, value) == bytes
+        });
+        if let Some((_, value)) = known {
             return *value;
         }
         let value = Value(u32::try_from(self.ends.len()).expect("fewer than 2^32 values"));
         self.bytes.extend_from_slice(bytes);
         self.ends.push(self.bytes.len());
-        self.numbers.insert_unique(hash, value, |&value| {
-            self.hasher.hash_one(slice(&self.bytes, &self.ends, value))
-        });
+        self.numbers.insert_unique(spread(hash), (hash, value), |&(hash, _)| spread(hash));
         value
     }
 
@@ -61,6 +61,11 @@ impl Values {
     pub fn shown(&self, value: Value) -> Shown<'_> {
         Shown(self.bytes(value))
     }
+}
+
+/// A hash whose highest and lowest bits both vary, as the table asks for.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 fn slice<'a>(bytes: &'a [u8], ends: &[usize], value: Value) -> &'a [u8] {
