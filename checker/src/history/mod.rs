@@ -108,7 +108,7 @@ impl Value {
 
 /// One operation on one key, as its client saw it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Operation {
+pub struct Operation<A = Action> {
     /// The sequential client. For the reader only: judged are the ranks.
     pub process: u64,
     /// When it was invoked.
@@ -117,36 +117,36 @@ pub struct Operation {
     /// invocation on, or never.
     pub complete: Rank,
     /// What it did and saw.
-    pub action: Action,
+    pub action: A,
 }
 
 /// What an operation did to its key, and what it saw there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Action {
+pub enum Action<V = Value> {
     /// Saw this. An indeterminate read says nothing, and is left out of histories.
-    Read(Value),
+    Read(V),
     /// Set the key, whatever was there. A deletion writes [`Value::MISSING`].
-    Write(Value),
+    Write(V),
     /// Set the key to `new` if it was `old`.
     Cas {
         /// The state in which it takes effect.
-        old: Value,
+        old: V,
         /// The state it then leaves behind.
-        new: Value,
+        new: V,
         /// The answer.
-        seen: Seen,
+        seen: Seen<V>,
     },
     /// Put these bytes behind those of the key, in the model `kv-append`.
-    Append(Value),
+    Append(V),
 }
 
 /// How a compare-and-set was answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Seen {
+pub enum Seen<V = Value> {
     /// It took effect. If it is indeterminate: it did so if it did anything.
     Matched,
     /// Nothing changed, and this was there, perhaps [`Value::MISSING`]; legal if it is not `old`.
-    Current(Value),
+    Current(V),
     /// Nothing changed, and something other than `old` was there.
     NotOld,
 }
@@ -176,7 +176,7 @@ impl Events {
     }
 }
 
-impl Operation {
+impl<A> Operation<A> {
     /// Whether it has no completion.
     pub fn is_indeterminate(&self) -> bool {
         self.complete == Rank::NEVER

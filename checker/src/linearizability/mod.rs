@@ -9,9 +9,12 @@
 
 use std::time::Duration;
 
-use crate::check;
-use crate::history::{Action, History, KeyHistory, Operation, Rank, Seen, Value, Values};
+use crate::history::{History, KeyHistory, Operation, Value, Values};
 
+mod appended;
+mod replay;
+pub mod search;
+pub mod spec;
 mod verdict;
 
 pub use verdict::{Cause, Evidence, Limit, Undecided, Unproven, Verdict, Violation};
@@ -65,53 +68,34 @@ pub fn judge_all(history: &History, options: &Options) -> Vec<Result<Verdict, Un
 /// Judges one key.
 /// Fails if the verdict did not stand when its proof was checked, which is a bug of the checker.
 /// Panics if the operations are not ordered by invocation.
-pub fn judge(key: &KeyHistory, _values: &Values, options: &Options) -> Result<Verdict, Unproven> {
-    // The general search stands in for the engines.
-    let Some(operations) = key.operations.iter().map(|op| stated(op, options)).collect() else {
-        return Ok(unknown(0));
-    };
-    let operations: Vec<_> = operations;
-    let verdict = check::check(operations, options.bounds.configurations);
-    Ok(match verdict {
-        check::Verdict::Valid => Verdict::Valid { witness: Vec::new() },
-        check::Verdict::Invalid { operations, .. } => {
-            let of = |one: &check::Operation<u32>| {
-                let is_it = |op: &&Operation| u64::from(op.invoke.0) == one.invoked;
-                let operation = *key.operations.iter().find(is_it).expect("it came from there");
-                Evidence { operation, counts_as: operation, shown_by: None }
-            };
-            let core: Vec<_> = operations.iter().map(of).collect();
-            let accused = core.len() - 1;
+pub fn judge(key: &KeyHistory, values: &Values, options: &Options) -> Result<Verdict, Unproven> {
+    let operations = &key.operations[..];
+    match engine(operations, values, options) {
+        search::Outcome::Linearizable(witness) => {
+            replay::check_witness(operations, values, options.initial, &witness)
+                .map_err(|wrong| Unproven { claim: format!("valid, but {wrong}") })?;
+            Ok(Verdict::Valid { witness })
+        }
+        search::Outcome::Impossible(at) => {
+            let accused = &operations[at as usize];
+            let core: Vec<_> = operations.iter().copied().map(Evidence::plain).collect();
+            let accused = core.iter().position(|one| one.operation == *accused).expect("it is one");
             let violation = Violation { cause: Cause::NoOrder, core, accused, against: None };
-            Verdict::Invalid { violations: vec![violation], omitted: 0 }
+            Ok(Verdict::Invalid { violations: vec![violation], omitted: 0 })
         }
-        check::Verdict::Unknown { steps, .. } => unknown(steps),
-    })
+        search::Outcome::Undecided(undecided) => Ok(Verdict::Unknown(undecided)),
+    }
 }
 
-fn unknown(configurations: u64) -> Verdict {
-    Verdict::Unknown(Undecided { limit: Limit::Configurations, configurations, reached: Rank(0) })
-}
-
-fn stated(op: &Operation, options: &Options) -> Option<((), check::Operation<u32>)> {
-    let state = |value: Value| (value != options.initial).then_some(value.0);
-    let action = match op.action {
-        Action::Read(value) => check::Action::Read(state(value)),
-        Action::Write(value) if value == options.initial => check::Action::Delete,
-        Action::Write(value) => check::Action::Write(value.0),
-        Action::Cas { old, new, seen } => {
-            let seen = match seen {
-                Seen::Matched if op.is_indeterminate() => check::Seen::Unknown,
-                Seen::Matched => check::Seen::Matched,
-                Seen::Current(value) if value == options.initial => check::Seen::Missing,
-                Seen::Current(value) => check::Seen::Mismatch(value.0),
-                Seen::NotOld => return None,
-            };
-            check::Action::Cas { old: state(old), new: state(new)?, seen }
+fn engine(operations: &[Operation], values: &Values, options: &Options) -> search::Outcome {
+    match options.model {
+        Model::CasRegister => {
+            let mut register = spec::Register::new(options.initial);
+            search::search(&mut register, operations, &options.bounds)
         }
-        Action::Append(_) => return None,
-    };
-    let completed = (!op.is_indeterminate()).then_some(u64::from(op.complete.0));
-    let invoked = u64::from(op.invoke.0);
-    Some(((), check::Operation { process: op.process, invoked, completed, action }))
+        Model::KvAppend => {
+            let mut appended = appended::Appended::new(values, options.initial);
+            search::search(&mut appended, operations, &options.bounds)
+        }
+    }
 }

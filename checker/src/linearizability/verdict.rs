@@ -81,6 +81,13 @@ pub struct Evidence {
     pub shown_by: Option<usize>,
 }
 
+impl Evidence {
+    /// An operation all of which matters.
+    pub(super) fn plain(operation: Operation) -> Evidence {
+        Evidence { operation, counts_as: operation, shown_by: None }
+    }
+}
+
 /// Why a key was not decided.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Undecided {
