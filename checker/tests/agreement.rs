@@ -6,7 +6,7 @@
 use checker::history::{Action, KeyHistory, Operation, Rank, Seen, Value, Values};
 use checker::linearizability::search::{Outcome, search};
 use checker::linearizability::spec::{Spec, State};
-use checker::linearizability::{Bounds, Model, Options, Verdict, judge};
+use checker::linearizability::{Bounds, Evidence, Model, Options, Verdict, Violation, judge};
 use fastrand::Rng;
 use random::Shape;
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
@@ -40,6 +40,11 @@ fn plain(action: &Action, values: &Values) -> Plain {
             Action::Cas { old: bytes(old), new: bytes(new), seen }
         }
     }
+}
+
+fn spelt(op: &Operation, values: &Values) -> Operation<Plain> {
+    let Operation { process, invoke, complete, action } = *op;
+    Operation { process, invoke, complete, action: plain(&action, values) }
 }
 
 impl SequentialSpec for Key {
@@ -152,7 +157,7 @@ fn small(appends: bool, random: &mut Rng) -> Case {
         operations: 1 + random.usize(..10),
         clients: 1 + random.usize(..4),
         indeterminate_permille: random.u32(..400),
-        values: random.u32(..5),
+        values: random.u32(..6).saturating_sub(2),
         reads_percent: 30 + random.u32(..20),
         cas_percent: random.u32(..30),
         deletes_percent: if kind == 0 { 10 } else { 0 },
@@ -169,13 +174,7 @@ fn small(appends: bool, random: &mut Rng) -> Case {
     for _ in 0..random.u32(..4) {
         random::lie(&mut history, random);
     }
-    let spelt = |op: &Operation| Operation {
-        process: op.process,
-        invoke: op.invoke,
-        complete: op.complete,
-        action: plain(&op.action, &values),
-    };
-    let plain = history.operations.iter().map(spelt).collect();
+    let plain = history.operations.iter().map(|op| spelt(op, &values)).collect();
     let key = Key(values.bytes(initial).map(<[u8]>::to_vec));
     Case { history, plain, key, values, initial }
 }
@@ -220,6 +219,36 @@ fn assert_witness(case: &Case, witness: &[u32]) {
     assert_eq!((0..plain.len() as u32).find(is_missing), None, "{witness:?} of {case}");
 }
 
+/// That a core says no more than the history, and is impossible by itself.
+fn assert_core(case: &Case, violation: &Violation) {
+    let core: Vec<Operation> = violation.core.iter().map(|one| one.counts_as).collect();
+    for Evidence { operation, counts_as, shown_by } in &violation.core {
+        assert!(case.history.operations.contains(operation), "{violation:?} of {case}");
+        assert_weaker(counts_as, operation);
+        if let Some(by) = *shown_by {
+            assert!(operation.is_indeterminate() || counts_as.is_indeterminate());
+            assert!(!violation.core[by].operation.is_indeterminate() || by < core.len());
+        }
+    }
+    assert!(violation.accused < core.len(), "{violation:?}");
+    let core: Vec<Operation<Plain>> = core.iter().map(|op| spelt(op, &case.values)).collect();
+    assert!(!any_order(&core, 0, &case.key), "{violation:?} of {case}");
+}
+
+/// That whatever explains `whole` explains `part` too.
+fn assert_weaker(part: &Operation, whole: &Operation) {
+    assert_eq!((part.process, part.invoke), (whole.process, whole.invoke));
+    assert!(part.complete == whole.complete || part.is_indeterminate());
+    let is_weaker = match (part.action, whole.action) {
+        (part, whole) if part == whole => true,
+        (Action::Write(state), Action::Read(seen)) => state == seen,
+        (Action::Write(state), Action::Cas { new, seen: Seen::Matched, .. }) => state == new,
+        (Action::Write(state), Action::Cas { seen: Seen::Current(seen), .. }) => state == seen,
+        _ => false,
+    };
+    assert!(is_weaker, "{part:?} of {whole:?}");
+}
+
 #[test]
 fn the_search_agrees_on_any_object() {
     let seed = random::seed(1);
@@ -256,7 +285,10 @@ fn judges_agree(model: Model) {
         counts[usize::from(is_valid)] += 1;
         match verdict {
             Ok(Verdict::Valid { witness }) if is_valid => assert_witness(&case, &witness),
-            Ok(Verdict::Invalid { .. }) if !is_valid => {}
+            Ok(Verdict::Invalid { violations, omitted: 0 }) if !is_valid => {
+                assert!(!violations.is_empty());
+                violations.iter().for_each(|violation| assert_core(&case, violation));
+            }
             other => panic!("SEED={}: {other:?} of {case}", seed + round),
         }
     }

@@ -7,15 +7,19 @@
 //! Every verdict carries its proof: valid a witness, invalid a few operations that are impossible
 //! by themselves. Both are checked again before they are returned.
 
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::history::{History, KeyHistory, Operation, Value, Values};
+use crate::history::{Action, History, KeyHistory, Operation, Value, Values};
 
 mod appended;
+mod core;
 mod replay;
 pub mod search;
 pub mod spec;
 mod verdict;
+mod zones;
 
 pub use verdict::{Cause, Evidence, Limit, Undecided, Unproven, Verdict, Violation};
 
@@ -40,7 +44,7 @@ pub struct Options {
 }
 
 /// How much may be spent on one key before its verdict is *unknown*.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// How many configurations the search may look at.
     pub configurations: u64,
@@ -61,41 +65,86 @@ impl Default for Bounds {
 }
 
 /// Judges all keys, on all processors. One verdict for each of `history.keys`, in that order.
+/// Fails and panics as [`judge`] does.
 pub fn judge_all(history: &History, options: &Options) -> Vec<Result<Verdict, Unproven>> {
-    history.keys.iter().map(|key| judge(key, &history.values, options)).collect()
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut numbering = zones::Numbering::default();
+        let mut verdicts = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(key) = history.keys.get(index) else { return verdicts };
+            let verdict = judge_numbered(key, &history.values, options, &mut numbering);
+            verdicts.push((index, verdict));
+        }
+    };
+    let mut verdicts: Vec<_> = std::thread::scope(|scope| {
+        let workers = threads.min(history.keys.len());
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    verdicts.sort_unstable_by_key(|&(index, _)| index);
+    verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
 /// Judges one key.
 /// Fails if the verdict did not stand when its proof was checked, which is a bug of the checker.
-/// Panics if the operations are not ordered by invocation.
+/// Panics if the operations are not ordered by invocation, if one completes before its invocation,
+/// or if one appends in a model without appends.
 pub fn judge(key: &KeyHistory, values: &Values, options: &Options) -> Result<Verdict, Unproven> {
+    judge_numbered(key, values, options, &mut zones::Numbering::default())
+}
+
+fn judge_numbered(
+    key: &KeyHistory,
+    values: &Values,
+    options: &Options,
+    numbering: &mut zones::Numbering,
+) -> Result<Verdict, Unproven> {
     let operations = &key.operations[..];
-    match engine(operations, values, options) {
-        search::Outcome::Linearizable(witness) => {
-            replay::check_witness(operations, values, options.initial, &witness)
-                .map_err(|wrong| Unproven { claim: format!("valid, but {wrong}") })?;
-            Ok(Verdict::Valid { witness })
+    assert!(operations.is_sorted_by(|a, b| a.invoke < b.invoke), "by invocation");
+    assert!(operations.iter().all(|op| op.invoke < op.complete), "completed before it was invoked");
+    let has_appends = operations.iter().any(|op| matches!(op.action, Action::Append(_)));
+    assert!(!has_appends || options.model == Model::KvAppend, "an append to a register");
+    let mut cores = core::Cores::new(values, options, has_appends);
+    if !has_appends {
+        match zones::judge(operations, &key.aborted, options.initial, numbering) {
+            zones::Outcome::Linearizable(witness) => {
+                return valid(operations, values, options, witness);
+            }
+            zones::Outcome::Impossible { violations, omitted } => {
+                let checked = violations.into_iter().map(|violation| cores.finish(violation));
+                return Ok(Verdict::Invalid {
+                    violations: checked.collect::<Result<_, _>>()?,
+                    omitted,
+                });
+            }
+            zones::Outcome::Ambiguous => {}
         }
-        search::Outcome::Impossible(at) => {
-            let accused = &operations[at as usize];
-            let core: Vec<_> = operations.iter().copied().map(Evidence::plain).collect();
-            let accused = core.iter().position(|one| one.operation == *accused).expect("it is one");
-            let violation = Violation { cause: Cause::NoOrder, core, accused, against: None };
-            Ok(Verdict::Invalid { violations: vec![violation], omitted: 0 })
+    }
+    let (initial, bounds) = (options.initial, &options.bounds);
+    match core::search_any(operations, values, initial, has_appends, bounds) {
+        search::Outcome::Linearizable(witness) => valid(operations, values, options, witness),
+        search::Outcome::Impossible(stuck) => {
+            let violations = vec![cores.explain(operations, stuck)?];
+            Ok(Verdict::Invalid { violations, omitted: 0 })
         }
         search::Outcome::Undecided(undecided) => Ok(Verdict::Unknown(undecided)),
     }
 }
 
-fn engine(operations: &[Operation], values: &Values, options: &Options) -> search::Outcome {
-    match options.model {
-        Model::CasRegister => {
-            let mut register = spec::Register::new(options.initial);
-            search::search(&mut register, operations, &options.bounds)
-        }
-        Model::KvAppend => {
-            let mut appended = appended::Appended::new(values, options.initial);
-            search::search(&mut appended, operations, &options.bounds)
-        }
+fn valid(
+    operations: &[Operation],
+    values: &Values,
+    options: &Options,
+    witness: Vec<u32>,
+) -> Result<Verdict, Unproven> {
+    match replay::check_witness(operations, values, options.initial, &witness) {
+        Ok(()) => Ok(Verdict::Valid { witness }),
+        Err(wrong) => Err(Unproven { claim: format!("valid, but in the witness {wrong}") }),
     }
 }

@@ -81,6 +81,14 @@ pub struct Evidence {
     pub shown_by: Option<usize>,
 }
 
+impl Violation {
+    /// The moment at which the core was complete.
+    pub(super) fn shows_at(&self) -> Rank {
+        let completed = self.core.iter().filter(|one| !one.counts_as.is_indeterminate());
+        completed.map(|one| one.counts_as.complete).max().unwrap_or(Rank(0))
+    }
+}
+
 impl Evidence {
     /// An operation all of which matters.
     pub(super) fn plain(operation: Operation) -> Evidence {
