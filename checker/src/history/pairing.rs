@@ -98,7 +98,8 @@ struct Invoked {
     key: usize,
     rank: Rank,
     function: Function,
-    action: Asked,
+    /// What it does, if it does anything; `None` for a read, which does not know yet.
+    action: Option<Action>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,15 +109,6 @@ enum Function {
     Cas,
     Delete,
     Append,
-}
-
-/// What a client wants done.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Read,
-    Write(Value),
-    Cas { old: Value, new: Value },
-    Append(Value),
 }
 
 impl Pairs<'_> {
@@ -177,7 +169,7 @@ impl Pairs<'_> {
     fn invoke(&mut self, process: u64, rank: Rank, event: Event<'_>) -> Result<(), String> {
         let function = function_named(&event.function)?;
         let (key, value) = self.key_and_value(function, event.key, event.value)?;
-        let action = self.asked(function, value)?;
+        let action = self.action(function, value)?;
         let invoked = Invoked { key, rank, function, action };
         let client = self.processes.entry(process).or_insert(Client::Idle);
         match *client {
@@ -246,7 +238,8 @@ impl Pairs<'_> {
         invoked: &Invoked,
         event: Event<'_>,
     ) -> Result<(), String> {
-        let value = if event.value == Datum::Nil && self.keys_are == Some(KeysAre::InValues) {
+        let is_silent = invoked.function != Function::Read && event.value == Datum::Nil;
+        let value = if is_silent && self.keys_are == Some(KeysAre::InValues) {
             Datum::Nil
         } else {
             let (key, value) = self.key_and_value(invoked.function, event.key, event.value)?;
@@ -256,23 +249,13 @@ impl Pairs<'_> {
             }
             value
         };
-        let asked = match (invoked.function, value) {
-            (Function::Read, value) => {
-                if value == Datum::Nil && self.options.nil == Nil::Any {
-                    return Ok(());
-                }
-                let value = self.value(&value);
-                self.keep(process, invoked, rank, Action::Read(value));
-                return Ok(());
-            }
-            (_, Datum::Nil) => invoked.action,
+        let action = match (invoked.action, value) {
+            (None, Datum::Nil) if self.options.nil == Nil::Any => return Ok(()),
+            (None, value) => Action::Read(self.value(&value)),
+            (Some(action), Datum::Nil) => action,
             // Nearly always the same again, and then near at hand.
-            (Function::Write, value) if self.is(&value, invoked.action) => invoked.action,
-            (function, value) => self.asked(function, value)?,
-        };
-        let action = match asked {
-            Asked::Read => unreachable!("a read was kept above"),
-            asked => asked.action(),
+            (Some(action @ Action::Write(new)), value) if self.is(&value, new) => action,
+            (Some(action), value) => self.action(invoked.function, value)?.unwrap_or(action),
         };
         self.keep(process, invoked, rank, action);
         Ok(())
@@ -280,15 +263,15 @@ impl Pairs<'_> {
 
     fn complete_fail(&mut self, process: u64, rank: Rank, invoked: &Invoked, event: Event<'_>) {
         let aborted = match invoked.action {
-            Asked::Read => Value::MISSING,
-            Asked::Write(value) | Asked::Append(value) => value,
-            Asked::Cas { new, .. } => new,
+            Some(Action::Write(value) | Action::Append(value)) => value,
+            Some(Action::Cas { new, .. }) => new,
+            Some(Action::Read(_)) | None => Value::MISSING,
         };
         if aborted != Value::MISSING {
             self.history.keys[invoked.key].aborted.push(aborted);
         }
         match (invoked.action, self.observed(event)) {
-            (Asked::Cas { old, new }, Some(seen)) => {
+            (Some(Action::Cas { old, new, .. }), Some(seen)) => {
                 self.keep(process, invoked, rank, Action::Cas { old, new, seen });
             }
             _ => self.history.counts.failed += 1,
@@ -316,8 +299,8 @@ impl Pairs<'_> {
     fn keep_indeterminate(&mut self, process: u64, invoked: &Invoked) {
         self.history.counts.indeterminate += 1;
         // A read without an answer says nothing.
-        if invoked.action != Asked::Read {
-            self.keep(process, invoked, Rank::NEVER, invoked.action.action());
+        if let Some(action) = invoked.action {
+            self.keep(process, invoked, Rank::NEVER, action);
         }
     }
 
@@ -382,20 +365,24 @@ impl Pairs<'_> {
         Ok(place)
     }
 
-    fn asked(&mut self, function: Function, value: Datum<'_>) -> Result<Asked, String> {
-        Ok(match function {
-            Function::Read => Asked::Read,
-            Function::Write => Asked::Write(self.value(&value)),
-            Function::Delete => Asked::Write(Value::MISSING),
+    /// What is done by a function with this argument; `None` for a read.
+    fn action(&mut self, function: Function, value: Datum<'_>) -> Result<Option<Action>, String> {
+        Ok(Some(match function {
+            Function::Read => return Ok(None),
+            Function::Write => Action::Write(self.value(&value)),
+            Function::Delete => Action::Write(Value::MISSING),
             Function::Append => match &value {
-                Datum::String(_) => Asked::Append(self.value(&value)),
+                Datum::String(_) => Action::Append(self.value(&value)),
                 other => return Err(format!("expected a string to append, found {other}")),
             },
             Function::Cas => match value.pair() {
-                Ok([old, new]) => Asked::Cas { old: self.value(&old), new: self.value(&new) },
+                Ok([old, new]) => {
+                    let (old, new) = (self.value(&old), self.value(&new));
+                    Action::Cas { old, new, seen: Seen::Matched }
+                }
                 Err(other) => return Err(format!("expected [old new] for cas, found {other}")),
             },
-        })
+        }))
     }
 
     fn value(&mut self, value: &Datum<'_>) -> Value {
@@ -403,26 +390,12 @@ impl Pairs<'_> {
         bytes.map_or(Value::MISSING, |bytes| self.history.values.intern(bytes))
     }
 
-    /// Whether it is what is to be written.
-    fn is(&mut self, value: &Datum<'_>, asked: Asked) -> bool {
-        let bytes = value.bytes(&mut self.scratch);
-        matches!(asked, Asked::Write(new) if self.history.values.bytes(new) == bytes)
+    fn is(&mut self, datum: &Datum<'_>, value: Value) -> bool {
+        self.history.values.bytes(value) == datum.bytes(&mut self.scratch)
     }
 
     fn line_of(&self, rank: Rank) -> u32 {
         self.history.events.line(rank).expect("every event has a line")
-    }
-}
-
-impl Asked {
-    /// What is done, if it is done; not for reads, which must say what they saw.
-    fn action(self) -> Action {
-        match self {
-            Asked::Read => unreachable!("a read without an answer is no operation"),
-            Asked::Write(value) => Action::Write(value),
-            Asked::Cas { old, new } => Action::Cas { old, new, seen: Seen::Matched },
-            Asked::Append(value) => Action::Append(value),
-        }
     }
 }
 
