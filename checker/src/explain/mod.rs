@@ -111,12 +111,12 @@ impl<'a> Teller<'a> {
                 "each of these compare-and-sets found what another of them wrote, round in a \
                  circle: none of them can have been the first",
             ),
-            (Cause::Interleaved, Some(other)) => format!(
-                "{saw}, and {} {}: each value was there, gone and there again, though neither was \
-                 written twice",
-                self.whose(other),
-                self.saw(other)
-            ),
+            (Cause::Interleaved, Some(other)) => {
+                format!(
+                    "{saw}, although {}; neither value was written twice",
+                    self.before(accused, other)
+                )
+            }
             _ => format!("{saw}, and no order of these operations explains that"),
         }
     }
@@ -252,6 +252,11 @@ mod tests {
             sentence(&[WRITE_A, A_TO_B, A_TO_C].concat(), Cause::DoubleCas, 2, Some(1)),
             "double cas: process 6's `cas k a b` and process 7's `cas k a c` both succeeded, so \
              both replaced the same value: one update is lost"
+        );
+        assert_eq!(
+            sentence(&[READ_A, READ_B, READ_A].concat(), Cause::Interleaved, 2, Some(1)),
+            "interleaved: process 4's `read k` returned a, although it was invoked 1.5 ms after \
+             process 5's `read k` had returned b; neither value was written twice"
         );
         assert_eq!(
             sentence(&[READ_A, READ_B].concat(), Cause::NoOrder, 1, None),

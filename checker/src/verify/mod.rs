@@ -137,7 +137,7 @@ fn judge<'a>(plan: &Plan, file: &Path, name: &'a str) -> Result<Judged<'a>, Read
         (None, Model::KvAppend) => Some(&b""[..]),
     };
     history.initial = initial.map_or(Value::MISSING, |bytes| history.values.intern(bytes));
-    let bounds = plan.bounds.clone();
+    let bounds = plan.bounds;
     let options = linearizability::Options { model, initial: history.initial, bounds };
     let verdicts = linearizability::judge_all(&history, &options);
     let finding = verdicts.iter().map(finding).max().unwrap_or(Finding::Valid);

@@ -112,18 +112,19 @@ impl<'a> Found<'a> {
     ) {
         let mut core = Core::default();
         core.chain(facts, blocks, &[before.first(), before.last()]);
-        let cause = match before.block() {
-            // The value at first was never there again.
-            0 => {
-                core.chain(facts, blocks, &[after.first()]);
-                Cause::Stale
-            }
-            _ => {
-                core.chain(facts, blocks, &[after.first(), after.last()]);
-                Cause::Interleaved
-            }
-        };
         let (accused, against) = (before.last().operation, after.first().operation);
+        // The value at first was never there again; and any other neither, once it had been there.
+        let was_there = before.block() == 0 || {
+            let first = &self.operations[before.first().operation as usize];
+            first.complete < self.operations[against as usize].invoke
+        };
+        let cause = if was_there {
+            core.chain(facts, blocks, &[after.first()]);
+            Cause::Stale
+        } else {
+            core.chain(facts, blocks, &[after.first(), after.last()]);
+            Cause::Interleaved
+        };
         self.add(Some(facts), cause, core, accused, against);
     }
 
