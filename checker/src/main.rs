@@ -1,6 +1,7 @@
 //! The program `checker`: parses its arguments and does what they say.
 
 use std::io::ErrorKind;
+use std::panic;
 use std::process::ExitCode;
 
 use checker::cli::{self, CRASHED, Plan};
@@ -11,10 +12,11 @@ fn main() -> ExitCode {
         Ok(plan) => plan,
         Err(stop) => return stop.report(),
     };
-    let code = match &plan {
+    // A panic has told its reason; its own exit code would be none of those in the help.
+    let code = panic::catch_unwind(|| match &plan {
         Plan::Verify(plan) => verify::verify(plan).map(verify::Finding::code),
-    };
-    match code {
+    });
+    match code.unwrap_or(Ok(CRASHED)) {
         Ok(code) => ExitCode::from(code),
         // Who reads our output has seen enough, as `head` does; what was found is not told.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(CRASHED),

@@ -189,6 +189,14 @@ fn bad_arguments_are_254() {
     let said = verify(["nowhere.edn"]);
     assert_eq!(said.err, "checker: nowhere.edn: No such file or directory (os error 2)\n");
     assert_eq!(said.code, Some(254));
+    let said = verify(["--proof", "nowhere/proof.json", "text-valid.txt"]);
+    let why = "No such file or directory (os error 2)";
+    assert_eq!(said.err, format!("checker: --proof nowhere/proof.json: {why}\n"));
+    assert_eq!((said.code, &*said.out), (Some(254), ""));
+    let said = verify(["--model", "cas-register", "append-valid.txt"]);
+    let why = "f is append, which --model cas-register does not have";
+    assert_eq!(said.err, format!("checker: append-valid.txt:1: {why}\n"));
+    assert_eq!((said.code, &*said.out), (Some(254), ""));
     for arguments in [
         &[][..],
         &["-", "-"],

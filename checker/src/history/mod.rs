@@ -69,8 +69,8 @@ pub struct Counts {
     pub failed: u64,
     /// Events, or lines of a log, that tell of no operation.
     pub others: u64,
-    /// Appends among the operations.
-    pub appends: u64,
+    /// The line of the first append, if there is one.
+    pub first_append: Option<u64>,
     /// Events that claim to be older than the one before them; the recorded order counts.
     pub times_going_back: u64,
 }

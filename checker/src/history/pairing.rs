@@ -141,7 +141,7 @@ impl Pairs<'_> {
         let rank = self.history.events.push(line, event.time);
         let rank = rank.ok_or_else(|| malformed(String::from("more than 2^32 events")))?;
         match event.kind {
-            Kind::Invoke => self.invoke(process, rank, event).map_err(malformed),
+            Kind::Invoke => self.invoke(process, rank, line, event).map_err(malformed),
             _ => self.complete(process, rank, line, event).map_err(malformed),
         }
     }
@@ -166,7 +166,13 @@ impl Pairs<'_> {
         self.history
     }
 
-    fn invoke(&mut self, process: u64, rank: Rank, event: Event<'_>) -> Result<(), String> {
+    fn invoke(
+        &mut self,
+        process: u64,
+        rank: Rank,
+        line: u64,
+        event: Event<'_>,
+    ) -> Result<(), String> {
         let function = function_named(&event.function)?;
         let (key, value) = self.key_and_value(function, event.key, event.value)?;
         let action = self.action(function, value)?;
@@ -189,7 +195,9 @@ impl Pairs<'_> {
             }
         }
         self.history.counts.operations += 1;
-        self.history.counts.appends += u64::from(function == Function::Append);
+        if function == Function::Append {
+            self.history.counts.first_append.get_or_insert(line);
+        }
         Ok(())
     }
 

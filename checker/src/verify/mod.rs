@@ -48,7 +48,7 @@ pub enum Finding {
     Vacuous,
     /// Some key was not decided, and none is invalid.
     Unknown,
-    /// The file is no history, or cannot be read.
+    /// The file is no history, or cannot be read; or that of the proofs cannot be made.
     Unreadable,
     /// Some key is not linearizable.
     Invalid,
@@ -68,9 +68,16 @@ struct Judged<'a> {
 }
 
 /// Verifies all files, prints what was found, and returns the worst of it.
-/// Fails if the output, or the proofs, cannot be written.
+/// Fails if the output, or the proofs, can no longer be written.
 pub fn verify(plan: &Plan) -> io::Result<Finding> {
-    let mut proof = plan.proof.as_deref().map(create).transpose()?;
+    let mut proof = match plan.proof.as_deref().map(|path| (path, File::create(path))) {
+        None => None,
+        Some((_, Ok(file))) => Some(io::BufWriter::new(file)),
+        Some((path, Err(error))) => {
+            eprintln!("checker: --proof {}: {error}", path.display());
+            return Ok(Finding::Unreadable);
+        }
+    };
     let mut out = io::stdout().lock();
     let started = Instant::now();
     let mut findings = Vec::with_capacity(plan.files.len());
@@ -110,12 +117,6 @@ pub fn verify(plan: &Plan) -> io::Result<Finding> {
     Ok(findings.into_iter().max().unwrap_or(Finding::Valid))
 }
 
-fn create(path: &Path) -> io::Result<io::BufWriter<File>> {
-    let file = File::create(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    Ok(io::BufWriter::new(file))
-}
-
 /// `FILE:LINE: why`.
 fn located(name: &str, error: &ReadError) -> String {
     match error {
@@ -127,10 +128,15 @@ fn located(name: &str, error: &ReadError) -> String {
 fn judge<'a>(plan: &Plan, file: &Path, name: &'a str) -> Result<Judged<'a>, ReadError> {
     let started = Instant::now();
     let mut history = read(plan, file)?;
-    let model = plan.model.unwrap_or(match history.counts.appends {
-        0 => Model::CasRegister,
-        _ => Model::KvAppend,
-    });
+    let model = match (plan.model, history.counts.first_append) {
+        (Some(Model::CasRegister), Some(line)) => {
+            let why = String::from("f is append, which --model cas-register does not have");
+            return Err(ReadError::Malformed { line, why });
+        }
+        (Some(model), _) => model,
+        (None, None) => Model::CasRegister,
+        (None, Some(_)) => Model::KvAppend,
+    };
     let initial = match (&plan.initial, model) {
         (Some(initial), _) => initial.as_deref(),
         (None, Model::CasRegister) => None,
