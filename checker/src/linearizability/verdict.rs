@@ -46,10 +46,9 @@ pub enum Cause {
     Aborted,
     /// The accused saw a value, and completed before the other, which wrote it, was invoked.
     FromTheFuture,
-    /// The accused saw a value that had been replaced: the other had seen, or written, what came
-    /// after it, and completed before the accused was invoked.
+    /// The accused saw a value after the other had seen, and completed, what replaced it.
     WentBack,
-    /// The accused saw an old value after the other had written a new one.
+    /// The accused saw an old value after the other had written, and completed, a newer one.
     Stale,
     /// The other completed its write, and everybody went on as if it had not happened: the accused
     /// saw the value before it.
@@ -61,8 +60,8 @@ pub enum Cause {
     Contradiction,
     /// Compare-and-sets that each depend on the one before, round in a circle.
     CasCycle,
-    /// The accused saw a value, and before and after it the other saw another value, or the other
-    /// way round: two values that were each there at two times, and neither was written twice.
+    /// The accused saw a value, and the other another one that was there in the meantime; and whoever
+    /// saw them first and last, saw both at two times, though neither was written twice.
     Interleaved,
     /// No order explains the core; the accused is the operation that fits nowhere.
     NoOrder,

@@ -4,11 +4,14 @@
 use super::oracle::Violation;
 use super::plan::Plan;
 use super::world::{Event, World};
-use checker::check::{Action, Operation, Seen};
+use checker::check::{self, Operation, Seen};
 use fastrand::Rng;
 use node::kv::{self, Command, Reply};
 use node::protocol::Outcome;
 use node::session::SessionId;
+
+/// What a client does to a key, which may be missing.
+type Action = check::Action<Option<u64>>;
 
 /// One client, as one process after the other: a process that never got its answer retires.
 pub struct Client {
@@ -38,7 +41,7 @@ struct Pending {
 #[derive(Clone)]
 enum Kind {
     Open,
-    On(u8, Action<u64>),
+    On(u8, Action),
 }
 
 /// What a client wants done.
@@ -80,7 +83,7 @@ impl Counter {
 }
 
 /// What the client wrote down: an operation on a key.
-pub type Note = (u8, Operation<u64>);
+pub type Note = (u8, Operation<Option<u64>>);
 
 impl Client {
     /// A client that has done nothing yet.
@@ -114,7 +117,7 @@ impl Client {
                 self.last = self.last.map(|_| true);
                 let key = random.u8(0..plan.keys);
                 let action = draw(value, plan.reads, random);
-                (Kind::On(key, action.clone()), self.encode(session, key, &action))
+                (Kind::On(key, action), self.encode(session, key, &action))
             }
         };
         self.pending = Some(Pending { id, attempts: 0, kind, entry, invoked: now });
@@ -182,13 +185,13 @@ impl Client {
                 Action::Read(Some(decode(&value)?))
             }
             (Kind::On(_, Action::Read(_)), Reply::NotFound) => Action::Read(None),
-            (Kind::On(_, Action::Write(value)), Reply::Put) => Action::Write(*value),
-            (Kind::On(_, Action::Delete), Reply::Deleted) => Action::Delete,
+            (Kind::On(_, Action::Write(value @ Some(_))), Reply::Put) => Action::Write(*value),
+            (Kind::On(_, Action::Write(None)), Reply::Deleted) => Action::Write(None),
             (Kind::On(_, Action::Cas { old, new, .. }), reply) => {
                 let seen = match reply {
-                    Reply::Swapped(value) if decode(&value)? == *new => Seen::Matched,
-                    Reply::Mismatch(value) => Seen::Mismatch(decode(&value)?),
-                    Reply::NotFound => Seen::Missing,
+                    Reply::Swapped(value) if Some(decode(&value)?) == *new => Seen::Matched,
+                    Reply::Mismatch(value) => Seen::Current(Some(decode(&value)?)),
+                    Reply::NotFound => Seen::Current(None),
                     reply => return Err(format!("a swap was answered with {reply}")),
                 };
                 Action::Cas { old: *old, new: *new, seen }
@@ -215,19 +218,20 @@ impl Client {
         }
     }
 
-    fn encode(&mut self, session: SessionId, key: u8, action: &Action<u64>) -> Vec<u8> {
+    fn encode(&mut self, session: SessionId, key: u8, action: &Action) -> Vec<u8> {
         let key = [b'k', b'0' + key];
-        let bytes = |value: &u64| value.to_string().into_bytes();
+        let bytes = |value: &Option<u64>| value.map(|value| value.to_string().into_bytes());
         let (old, new) = match action {
-            Action::Read(_) => return key.to_vec(),
+            Action::Read(_) | Action::Append(_) => return key.to_vec(),
             Action::Write(value) => (None, bytes(value)),
-            Action::Delete => (None, Vec::new()),
-            Action::Cas { old, new, .. } => (old.as_ref().map(bytes), bytes(new)),
+            Action::Cas { old, new, .. } => (bytes(old), bytes(new)),
         };
-        let operation = match action {
-            Action::Write(_) => kv::Operation::Put { key: &key, value: &new },
-            Action::Delete => kv::Operation::Delete { key: &key },
-            _ => kv::Operation::Cas { key: &key, old: old.as_deref(), new: &new },
+        let operation = match (action, &new) {
+            (Action::Cas { .. }, Some(new)) => {
+                kv::Operation::Cas { key: &key, old: old.as_deref(), new }
+            }
+            (_, Some(new)) => kv::Operation::Put { key: &key, value: new },
+            (_, None) => kv::Operation::Delete { key: &key },
         };
         let acknowledged = self.number;
         self.number += 1;
@@ -303,17 +307,17 @@ impl World {
 }
 
 /// An operation; values written are never repeated, and swaps expect a recent value now and then.
-fn draw(value: u64, reads: u64, random: &mut Rng) -> Action<u64> {
+fn draw(value: u64, reads: u64, random: &mut Rng) -> Action {
     if random.u64(0..1000) < reads {
         return Action::Read(None);
     }
     match random.u8(0..6) {
-        0..3 => Action::Write(value),
-        3 => Action::Delete,
+        0..3 => Action::Write(Some(value)),
+        3 => Action::Write(None),
         _ => {
             let recent = value.saturating_sub(2 * random.u64(1..=4));
             let old = (random.u8(0..3) > 0).then_some(recent);
-            Action::Cas { old, new: value, seen: Seen::Unknown }
+            Action::Cas { old, new: Some(value), seen: Seen::Matched }
         }
     }
 }

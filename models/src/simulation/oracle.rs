@@ -2,6 +2,7 @@
 
 use super::hash::WordHasher;
 use checker::check::{Operation, Verdict, check};
+use checker::linearizability::Bounds;
 use node::kv::Store;
 use node::protocol::invariants::{self, Observed};
 use node::protocol::{Ballot, Durable, Envelope, Index, NodeId, Replica};
@@ -23,11 +24,11 @@ pub struct Oracle {
     /// When the operations that contradict each other were complete.
     pub contradiction_us: Option<u64>,
     /// What the clients did, by key.
-    pub history: Vec<(u8, Operation<u64>)>,
+    pub history: Vec<(u8, Operation<Option<u64>>)>,
 }
 
-/// Steps of the linearizability search before it gives up on a history.
-const SEARCH_STEPS_MAX: u64 = 3_000_000;
+/// When the search for a linearization gives up. Not by time: the same seed has the same verdict.
+const BOUNDS: Bounds = Bounds { configurations: 3_000_000, memory_bytes: 1 << 30, time: None };
 
 impl Oracle {
     /// Judges one step of one replica.
@@ -83,17 +84,13 @@ impl Oracle {
 
     /// Judges the clients' operations. True if the search gave up.
     pub fn judge_history(&mut self) -> Result<bool, Violation> {
-        match check(std::mem::take(&mut self.history), SEARCH_STEPS_MAX) {
-            Verdict::Valid => Ok(false),
-            Verdict::Unknown { .. } => Ok(true),
-            Verdict::Invalid { key, operations } => {
-                self.contradiction_us = operations.iter().filter_map(|done| done.completed).max();
-                Err(format!(
-                    "not linearizable (times in microseconds): {}",
-                    Verdict::Invalid { key, operations }
-                ))
-            }
+        let verdict = check(std::mem::take(&mut self.history), None, &BOUNDS)
+            .map_err(|unproven| unproven.to_string())?;
+        if let Verdict::Invalid { operations, .. } = &verdict {
+            self.contradiction_us = operations.iter().filter_map(|done| done.completed).max();
+            return Err(format!("not linearizable (times in microseconds): {verdict}"));
         }
+        Ok(verdict != Verdict::Valid)
     }
 
     /// How many entries were decided.

@@ -95,9 +95,13 @@ impl<'a> Found<'a> {
     ) {
         let mut core = Core::default();
         core.chain(facts, blocks, &[earlier, later]);
+        let newer = later;
         let (later, earlier) = (later.operation, earlier.operation);
         match facts.makes[earlier as usize] {
-            NONE => self.add(Some(facts), Cause::WentBack, core, earlier, later),
+            NONE => {
+                let (cause, against) = self.newer(blocks, earlier, newer);
+                self.add(Some(facts), cause, core, earlier, against);
+            }
             _ => self.add(Some(facts), Cause::FromTheFuture, core, later, earlier),
         }
     }
@@ -112,20 +116,30 @@ impl<'a> Found<'a> {
     ) {
         let mut core = Core::default();
         core.chain(facts, blocks, &[before.first(), before.last()]);
-        let (accused, against) = (before.last().operation, after.first().operation);
-        // The value at first was never there again; and any other neither, once it had been there.
-        let was_there = before.block() == 0 || {
-            let first = &self.operations[before.first().operation as usize];
-            first.complete < self.operations[against as usize].invoke
-        };
-        let cause = if was_there {
-            core.chain(facts, blocks, &[after.first()]);
-            Cause::Stale
-        } else {
-            core.chain(facts, blocks, &[after.first(), after.last()]);
-            Cause::Interleaved
-        };
-        self.add(Some(facts), cause, core, accused, against);
+        core.chain(facts, blocks, &[after.first()]);
+        let accused = before.last().operation;
+        let (cause, against) = self.newer(blocks, accused, after.first());
+        // Perhaps the beginning of the later block is enough.
+        let beginning = [blocks.writers[after.first().level as usize], after.first().operation];
+        let invoked = |index: u32| i64::from(self.operations[index as usize].invoke.0);
+        let last = beginning.into_iter().map(invoked).max();
+        if last.is_some_and(|last| last > before.first_rank()) {
+            return self.add(Some(facts), cause, core, accused, against);
+        }
+        core.chain(facts, blocks, &[after.first(), after.last()]);
+        self.add(Some(facts), Cause::Interleaved, core, accused, against);
+    }
+
+    /// What to say of `accused`, which saw something older than `newer`, and whom to name: whoever
+    /// wrote the newer value, if that was complete, or else whoever saw it.
+    fn newer(&self, blocks: &Blocks, accused: u32, newer: Member) -> (Cause, u32) {
+        let writer = blocks.writers[newer.level as usize];
+        let invoke = self.operations[accused as usize].invoke;
+        let is_written = writer != NONE && self.operations[writer as usize].complete < invoke;
+        match is_written {
+            true => (Cause::Stale, writer),
+            false => (Cause::WentBack, newer.operation),
+        }
     }
 
     /// `inner` must be between two operations of `around`, and nothing else may be there.
@@ -140,14 +154,14 @@ impl<'a> Found<'a> {
         core.chain(facts, blocks, &[around.first(), around.last()]);
         core.chain(facts, blocks, &[inner.first(), inner.last()]);
         let accused = around.last().operation;
-        let against = inner.first().operation;
-        let completed = self.operations[against as usize].complete.0;
+        let (cause, against) = self.newer(blocks, accused, inner.first());
+        let completed = self.operations[inner.first().operation as usize].complete.0;
         let levels = blocks.levels(inner.block());
         let is_unseen = levels.len() == 1 && blocks.observers(levels.start).is_empty();
         let is_built_upon = facts.is_cas(accused) || around.goes_on_after(completed);
         let cause = match is_unseen && is_built_upon {
             true => Cause::LostWrite,
-            false => Cause::Stale,
+            false => cause,
         };
         self.add(Some(facts), cause, core, accused, against);
     }

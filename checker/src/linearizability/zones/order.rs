@@ -35,6 +35,10 @@ impl Zone {
         self.lo.member
     }
 
+    pub(super) fn first_rank(&self) -> i64 {
+        self.lo.rank
+    }
+
     pub(super) fn last(&self) -> Member {
         self.hi.member
     }
