@@ -86,9 +86,10 @@ impl<'a> Teller<'a> {
                 format!("{saw}, but whoever was to write that was told that it did not happen")
             }
             (Cause::FromTheFuture, Some(other)) => format!(
-                "{saw}, {}before {}, which wrote it, was invoked",
+                "{saw}, {}before {}, {}, was invoked",
                 self.duration(accused.complete, other.invoke),
-                self.whose(other)
+                self.whose(other),
+                if seen(accused) == set(other) { "which wrote it" } else { "which led to it" }
             ),
             (Cause::WentBack | Cause::Stale, Some(other)) => {
                 format!("{saw}, although {}", self.before(accused, other))
@@ -96,7 +97,7 @@ impl<'a> Teller<'a> {
             (Cause::LostWrite, Some(other)) => format!(
                 "{} {}, and everybody went on as if it had not happened: {}{saw}",
                 self.whose(other),
-                self.saw(other),
+                self.did(other),
                 self.duration(other.complete, accused.invoke)
                     .strip_suffix(' ')
                     .map_or(String::new(), |duration| format!("{duration} later, ")),
@@ -123,7 +124,7 @@ impl<'a> Teller<'a> {
 
     /// `it was invoked 210 ms after process 2's `write b` had completed`.
     fn before(&self, accused: &Operation, other: &Operation) -> String {
-        let had = format!("{} had {}", self.whose(other), self.saw(other));
+        let had = format!("{} had {}", self.whose(other), self.did(other));
         if other.complete < accused.invoke {
             let duration = self.duration(other.complete, accused.invoke);
             format!("it was invoked {duration}after {had}")
@@ -136,10 +137,18 @@ impl<'a> Teller<'a> {
         format!("process {}'s `{}`", operation.process, self.call(operation))
     }
 
-    /// What an operation saw or did, in words that follow its name, or a `had` behind its name.
-    fn saw(&self, operation: &Operation) -> String {
+    /// What an operation did to others, in words that follow its name, or a `had` behind its name.
+    fn did(&self, operation: &Operation) -> String {
         match operation.action {
             _ if operation.is_indeterminate() => String::from("left its mark"),
+            Action::Cas { seen: Seen::Matched, .. } => String::from("succeeded"),
+            _ => self.saw(operation),
+        }
+    }
+
+    /// What an operation saw, in words as those of [`Self::did`].
+    fn saw(&self, operation: &Operation) -> String {
+        match operation.action {
             Action::Read(value) => format!("returned {}", self.value(value)),
             Action::Write(_) | Action::Append(_) => String::from("completed"),
             Action::Cas { old, seen: Seen::Matched, .. } => format!("found {}", self.value(old)),
@@ -161,6 +170,23 @@ impl<'a> Teller<'a> {
             (Some(from), Some(to)) if to >= from => format!("{} ", Duration(to - from)),
             _ => String::new(),
         }
+    }
+}
+
+/// The one value that an operation needs to find.
+fn seen(operation: &Operation) -> Option<Value> {
+    match operation.action {
+        Action::Read(value) | Action::Cas { seen: Seen::Current(value), .. } => Some(value),
+        Action::Cas { old, seen: Seen::Matched, .. } => Some(old),
+        _ => None,
+    }
+}
+
+/// The value that an operation leaves behind.
+fn set(operation: &Operation) -> Option<Value> {
+    match operation.action {
+        Action::Write(value) | Action::Cas { new: value, .. } => Some(value),
+        Action::Read(_) | Action::Append(_) => None,
     }
 }
 
@@ -237,6 +263,16 @@ mod tests {
             sentence(&[A_TO_B, READ_B, READ_A].concat(), Cause::WentBack, 2, Some(1)),
             "went back: process 4's `read k` returned a, although it was invoked 1.5 ms after \
              process 5's `read k` had returned b"
+        );
+        assert_eq!(
+            sentence(&[READ_B, WRITE_A, A_TO_B].concat(), Cause::FromTheFuture, 0, Some(1)),
+            "read from the future: process 5's `read k` returned b, 1.5 ms before process 0's \
+             `write k a`, which led to it, was invoked"
+        );
+        assert_eq!(
+            sentence(&[A_TO_B, READ_A].concat(), Cause::WentBack, 1, Some(0)),
+            "went back: process 4's `read k` returned a, although it was invoked 1.5 ms after \
+             process 6's `cas k a b` had succeeded"
         );
         assert_eq!(
             sentence(&[WRITE_A, WRITE_B, READ_A].concat(), Cause::Stale, 2, Some(1)),

@@ -31,7 +31,7 @@ pub struct History {
     pub values: Values,
     /// What every key holds before its first operation.
     pub initial: Value,
-    /// Where and when each event was recorded, by its rank. Only a [`read`] history has them.
+    /// Where and when each event was recorded, by its rank. Only a [`read()`] history has them.
     pub events: Events,
     /// What the nemesis did, in recorded order.
     pub faults: Vec<Fault>,
