@@ -78,7 +78,13 @@ fn every_fixture_has_the_verdict_of_its_name() {
 
 #[test]
 fn explanations_are_as_recorded() {
-    for name in ["stale-invalid.jsonl", "double-cas-invalid.edn", "append-invalid.txt"] {
+    let told = [
+        "stale-invalid.jsonl",
+        "stale-repeated-invalid.edn",
+        "double-cas-invalid.edn",
+        "append-invalid.txt",
+    ];
+    for name in told {
         let said = timeless(&verify([name]).out);
         let path = histories().join(format!("{name}.told"));
         if std::env::var_os("REWRITE").is_some() {

@@ -58,11 +58,21 @@ impl<'a> Cores<'a> {
 
     /// Makes a violation as small as it gets, and checks it with the search.
     pub(super) fn finish(&mut self, violation: Violation) -> Result<Violation, Unproven> {
+        self.finish_behind(violation, None)
+    }
+
+    /// The same, for a core that must keep its `anchor`.
+    fn finish_behind(
+        &mut self,
+        violation: Violation,
+        anchor: Option<Rank>,
+    ) -> Result<Violation, Unproven> {
         let Violation { cause, core, accused, against } = violation;
         let name = |at: usize| core[at].operation.invoke;
         let (accused, against) = (name(accused), against.map(name));
         let is_kept = |one: &Evidence| {
-            Some(one.operation.invoke) == against || one.operation.invoke == accused
+            let rank = Some(one.operation.invoke);
+            rank == Some(accused) || rank == against || rank == anchor
         };
         let mut core = core.clone();
         self.shrink(&mut core, is_kept);
@@ -90,16 +100,25 @@ impl<'a> Cores<'a> {
     ) -> Result<Violation, Unproven> {
         let accused = operations[stuck as usize];
         let whole = prefix(operations, accused.complete);
-        let mut core = self.end(&whole).unwrap_or(whole);
-        self.shrink(&mut core, |_| false);
-        let named = self.name(&core);
+        let (mut core, anchor) = match self.end(&whole) {
+            Some((end, anchor)) => (end, Some(anchor)),
+            None => (whole, None),
+        };
+        // Without its anchor an end would be one of another history, in which nobody ever wrote
+        // what was written before.
+        self.shrink(&mut core, |one| Some(one.operation.invoke) == anchor);
+        let named = match anchor {
+            Some(anchor) => self.name_behind(operations, &core, anchor),
+            None => self.name(&core),
+        };
         let violation = named.unwrap_or_else(|| {
             // Which operation is the last to complete, may have changed with the others.
-            let is_accused = |one: &Evidence| one.operation == accused;
-            let accused = core.iter().position(is_accused).unwrap_or(core.len() - 1);
-            Violation { cause: Cause::NoOrder, core, accused, against: None }
+            let place = |rank| core.iter().position(|one| one.operation.invoke == rank);
+            let accused = place(accused.invoke).unwrap_or(core.len() - 1);
+            let against = anchor.and_then(place).filter(|&against| against != accused);
+            Violation { cause: Cause::NoOrder, core, accused, against }
         });
-        self.finish(violation)
+        self.finish_behind(violation, anchor)
     }
 
     /// A better name for what is wrong with `core`, if its values are unique.
@@ -120,9 +139,36 @@ impl<'a> Cores<'a> {
         Some(violation)
     }
 
+    /// A better name for what is wrong with a `core` that begins with what `anchor` showed. That
+    /// nobody wrote a value behind it does not mean that nobody did before.
+    fn name_behind(
+        &mut self,
+        operations: &[Operation],
+        core: &[Evidence],
+        anchor: Rank,
+    ) -> Option<Violation> {
+        let [one, other] = core else {
+            let named = self.name(core)?;
+            let is_kept = named.core.iter().any(|one| one.operation.invoke == anchor);
+            let is_of_end = matches!(named.cause, Cause::Phantom | Cause::Aborted);
+            return (is_kept && !is_of_end).then_some(named);
+        };
+        let accused = usize::from(one.operation.invoke == anchor);
+        let seen = observed(&[one, other][accused].counts_as.action)?;
+        let is_writer = |op: &Operation| written(&op.action) == Some(seen);
+        if self.has_appends {
+            return None;
+        }
+        if seen != self.options.initial && !operations.iter().any(is_writer) {
+            return self.name(&core[accused..=accused]);
+        }
+        let core = core.to_vec();
+        Some(Violation { cause: Cause::Stale, core, accused, against: Some(1 - accused) })
+    }
+
     /// The end of an impossible history, if that is impossible by itself: from an operation on that
-    /// shows what the state was.
-    fn end(&mut self, whole: &[Evidence]) -> Option<Vec<Evidence>> {
+    /// shows what the state was, the anchor, which comes second.
+    fn end(&mut self, whole: &[Evidence]) -> Option<(Vec<Evidence>, Rank)> {
         let mut completed: Vec<usize> =
             (0..whole.len()).filter(|&index| !whole[index].counts_as.is_indeterminate()).collect();
         completed.sort_unstable_by_key(|&index| whole[index].counts_as.complete);
@@ -133,7 +179,7 @@ impl<'a> Cores<'a> {
                 candidates.find(|&&index| state_after(&whole[index].counts_as.action).is_some())?;
             let end = from(whole, *anchor);
             if self.is_impossible(&end) {
-                return Some(end);
+                return Some((end, whole[*anchor].operation.invoke));
             }
             if self.effort == 0 {
                 return None;
