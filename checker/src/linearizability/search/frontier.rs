@@ -196,6 +196,32 @@ impl Frontier {
         (rows + 9 * self.latest.capacity() + 5 * self.table.capacity()) as u64
     }
 
+    /// Empties this frontier into `other`, an empty one: all, or so many of those with the least left
+    /// to do and the most left to use.
+    pub(super) fn move_best(&mut self, count: usize, other: &mut Frontier) {
+        if self.len() <= count {
+            std::mem::swap(self, other);
+            return;
+        }
+        let mut rows: Vec<(i64, usize)> =
+            (0..self.rows()).filter_map(|row| Some((self.effort(self.row(row)?), row))).collect();
+        rows.select_nth_unstable(count);
+        let mut best = Configuration::new(self.layout, 0, 0);
+        for &(_, row) in &rows[..count] {
+            best.copy_from(self.words_of(row as u32));
+            other.insert(&best);
+        }
+        self.clear();
+    }
+
+    fn effort(&self, row: &[u32]) -> i64 {
+        let bits = |range: std::ops::Range<usize>| -> i64 {
+            row[range].iter().map(|word| i64::from(word.count_ones())).sum()
+        };
+        let taken: i64 = row[self.layout.taken()].iter().map(|&count| i64::from(count)).sum();
+        bits(self.layout.used()) + 4 * taken - 2 * bits(self.layout.done())
+    }
+
     fn words_of(&self, row: u32) -> &[u32] {
         let words = self.layout.words();
         &self.words[row as usize * words..][..words]

@@ -50,6 +50,11 @@ pub enum Outcome {
     Undecided(Undecided),
 }
 
+/// How many configurations the frontier may have, in one pass after the other, before the last pass
+/// in which it may have all. Where there are very many ways, one of few often leads to the end; that
+/// there is none, only the last pass can tell.
+const WIDTHS: [usize; 3] = [64, 1_024, 16_384];
+
 /// Searches for a linearization of `operations`, which are ordered by invocation.
 /// Panics if they are not, or if one completes before its invocation.
 pub fn search<S: Spec>(
@@ -57,34 +62,34 @@ pub fn search<S: Spec>(
     operations: &[Operation<S::Action>],
     bounds: &Bounds,
 ) -> Outcome {
+    search_in_passes(spec, operations, bounds, &WIDTHS)
+}
+
+/// The same, with other widths of the frontier in the passes before the last.
+pub fn search_in_passes<S: Spec>(
+    spec: &mut S,
+    operations: &[Operation<S::Action>],
+    bounds: &Bounds,
+    widths: &[usize],
+) -> Outcome {
     assert!(operations.is_sorted_by(|a, b| a.invoke < b.invoke), "by invocation");
     assert!(operations.iter().all(|op| op.invoke < op.complete), "completed before it was invoked");
     let until = spec.prepare(operations);
-    let window = Window::new(spec, operations, &until);
-    let layout = Layout::new(window.slots, window.kind_slots);
-    let mut search = Search {
-        spec,
-        operations,
-        window,
-        bounds,
-        begun: Instant::now(),
-        configurations: 0,
-        trail: Trail::default(),
-        here: Frontier::new(layout),
-        between: Frontier::new(layout),
-        next: Frontier::new(layout),
-        scratch: Configuration::new(layout, 0, trail::START),
-        twins: Vec::new(),
-        kind_twins: Vec::new(),
-    };
-    match search.run() {
-        Ok(None) => {
-            let path = search.trail.path(search.first_trail());
-            Outcome::Linearizable(witness::order(search.spec, operations, &until, &path))
+    let (begun, mut configurations) = (Instant::now(), 0);
+    for &width in widths.iter().chain([&usize::MAX]) {
+        let mut search = Search::new(&mut *spec, operations, &until, bounds);
+        (search.begun, search.configurations, search.width) = (begun, configurations, width);
+        match search.run() {
+            Ok(None) => {
+                let path = search.trail.path(search.first_trail());
+                return Outcome::Linearizable(witness::order(spec, operations, &until, &path));
+            }
+            Ok(Some(_)) if search.is_partial => configurations = search.configurations,
+            Ok(Some(stuck)) => return Outcome::Impossible(stuck),
+            Err(undecided) => return Outcome::Undecided(undecided),
         }
-        Ok(Some(stuck)) => Outcome::Impossible(stuck),
-        Err(undecided) => Outcome::Undecided(undecided),
     }
+    unreachable!("the last pass leaves nothing out")
 }
 
 struct Search<'a, S: Spec> {
@@ -95,6 +100,10 @@ struct Search<'a, S: Spec> {
     begun: Instant,
     /// How many were looked at.
     configurations: u64,
+    /// How many the frontier may have.
+    width: usize,
+    /// Whether some were left out.
+    is_partial: bool,
     trail: Trail,
     /// All that is possible before the next completion.
     here: Frontier,
@@ -117,7 +126,34 @@ struct Turn {
     open: window::Open,
 }
 
-impl<S: Spec> Search<'_, S> {
+impl<'a, S: Spec> Search<'a, S> {
+    fn new(
+        spec: &'a mut S,
+        operations: &'a [Operation<S::Action>],
+        until: &[Rank],
+        bounds: &'a Bounds,
+    ) -> Search<'a, S> {
+        let window = Window::new(spec, operations, until);
+        let layout = Layout::new(window.slots, window.kind_slots);
+        Search {
+            spec,
+            operations,
+            window,
+            bounds,
+            begun: Instant::now(),
+            configurations: 0,
+            width: usize::MAX,
+            is_partial: false,
+            trail: Trail::default(),
+            here: Frontier::new(layout),
+            between: Frontier::new(layout),
+            next: Frontier::new(layout),
+            scratch: Configuration::new(layout, 0, trail::START),
+            twins: Vec::new(),
+            kind_twins: Vec::new(),
+        }
+    }
+
     /// Returns the operation that fits nowhere, if there is one.
     fn run(&mut self) -> Result<Option<u32>, Undecided> {
         let initial = self.spec.initial();
@@ -138,8 +174,9 @@ impl<S: Spec> Search<'_, S> {
             if self.next.len() == 0 {
                 return Ok(Some(completed));
             }
-            std::mem::swap(&mut self.here, &mut self.next);
-            self.next.clear();
+            self.here.clear();
+            self.is_partial |= self.next.len() > self.width;
+            self.next.move_best(self.width, &mut self.here);
             self.between.clear();
             self.check_bounds(now)?;
             if self.trail.is_due() {
@@ -239,6 +276,10 @@ impl<S: Spec> Search<'_, S> {
         let mut from = self.scratch.clone();
         let mut row = 0;
         while row < self.between.rows() {
+            if self.between.rows() / 16 > self.width {
+                self.is_partial = true;
+                break;
+            }
             if let Some(words) = self.between.row(row) {
                 from.copy_from(words);
                 self.place_open(&from, turn);
