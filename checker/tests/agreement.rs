@@ -4,8 +4,8 @@
 //! `HISTORIES=300000 cargo test --release -p checker --test agreement` is the full size.
 
 use checker::history::{Action, KeyHistory, Operation, Rank, Seen, Value, Values};
-use checker::linearizability::search::{Outcome, search_in_passes};
-use checker::linearizability::spec::{Spec, State};
+use checker::linearizability::search::{Outcome, search, search_in_passes};
+use checker::linearizability::spec::{Register, Spec, State};
 use checker::linearizability::{Bounds, Evidence, Model, Options, Verdict, Violation, judge};
 use fastrand::Rng;
 use random::Shape;
@@ -301,6 +301,20 @@ fn judges_agree(model: Model) {
             assert_eq!(is_valid, tester(&case.plain, &case.key), "SEED={}", seed + round);
         }
         counts[usize::from(is_valid)] += 1;
+        if model == Model::CasRegister {
+            // Where the zones decide, the search must come to the same.
+            let mut register = Register::new(case.initial);
+            let outcome = search(&mut register, &case.history.operations, &Bounds::default());
+            let agrees = match outcome {
+                Outcome::Linearizable(witness) => {
+                    assert_witness(&case, &witness);
+                    is_valid
+                }
+                Outcome::Impossible(_) => !is_valid,
+                Outcome::Undecided(_) => false,
+            };
+            assert!(agrees, "SEED={}: {case}", seed + round);
+        }
         match verdict {
             Ok(Verdict::Valid { witness }) if is_valid => assert_witness(&case, &witness),
             Ok(Verdict::Invalid { violations, omitted: 0 }) if !is_valid => {

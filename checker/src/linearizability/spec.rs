@@ -73,7 +73,7 @@ pub trait Spec {
 /// A register: reads, writes and compare-and-sets.
 ///
 /// States are the numbers of values, and [`FORGOTTEN`].
-pub(super) struct Register {
+pub struct Register {
     initial: Value,
     /// When each value was last observed. What is missing here never was.
     observed: HashMap<Value, Rank>,
@@ -85,7 +85,8 @@ pub(super) struct Register {
 const FORGOTTEN: State = State(u32::MAX);
 
 impl Register {
-    pub(super) fn new(initial: Value) -> Register {
+    /// One that holds `initial` at first.
+    pub fn new(initial: Value) -> Register {
         Register { initial, observed: HashMap::new(), not_old: Rank(0) }
     }
 
