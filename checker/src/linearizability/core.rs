@@ -109,7 +109,10 @@ impl<'a> Cores<'a> {
         self.shrink(&mut core, |one| Some(one.operation.invoke) == anchor);
         let named = match anchor {
             Some(anchor) => self.name_behind(operations, &core, anchor),
-            None => self.name(&core),
+            None => self.name(&core).and_then(|named| match named.cause {
+                Cause::Phantom => self.unwritten(operations, named.core[named.accused]),
+                _ => Some(named),
+            }),
         };
         let violation = named.unwrap_or_else(|| {
             // Which operation is the last to complete, may have changed with the others.
@@ -147,23 +150,46 @@ impl<'a> Cores<'a> {
         core: &[Evidence],
         anchor: Rank,
     ) -> Option<Violation> {
-        let [one, other] = core else {
+        let [one, _] = core else {
             let named = self.name(core)?;
             let is_kept = named.core.iter().any(|one| one.operation.invoke == anchor);
             let is_of_end = matches!(named.cause, Cause::Phantom | Cause::Aborted);
             return (is_kept && !is_of_end).then_some(named);
         };
         let accused = usize::from(one.operation.invoke == anchor);
-        let seen = observed(&[one, other][accused].counts_as.action)?;
-        let is_writer = |op: &Operation| written(&op.action) == Some(seen);
         if self.has_appends {
             return None;
         }
-        if seen != self.options.initial && !operations.iter().any(is_writer) {
-            return self.name(&core[accused..=accused]);
+        observed(&core[accused].counts_as.action)?;
+        if let Some(unwritten) = self.unwritten(operations, core[accused]) {
+            return Some(unwritten);
         }
         let core = core.to_vec();
         Some(Violation { cause: Cause::Stale, core, accused, against: Some(1 - accused) })
+    }
+
+    /// What is wrong if in the whole history nobody wrote what `accused` saw, or not before it
+    /// completed.
+    fn unwritten(&self, operations: &[Operation], accused: Evidence) -> Option<Violation> {
+        let seen = observed(&accused.counts_as.action)?;
+        let is_writer = |op: &&Operation| {
+            // What replaces a value by itself wrote nothing new.
+            written(&op.action) == Some(seen) && observed(&op.action) != Some(seen)
+        };
+        if seen == self.options.initial || accused.counts_as.is_indeterminate() {
+            return None;
+        }
+        match operations.iter().find(is_writer) {
+            None => {
+                let core = vec![accused];
+                Some(Violation { cause: Cause::Phantom, core, accused: 0, against: None })
+            }
+            Some(&writer) if accused.operation.complete < writer.invoke => {
+                let core = vec![accused, Evidence::plain(writer)];
+                Some(Violation { cause: Cause::FromTheFuture, core, accused: 0, against: Some(1) })
+            }
+            Some(_) => None,
+        }
     }
 
     /// The end of an impossible history, if that is impossible by itself: from an operation on that
