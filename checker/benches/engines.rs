@@ -57,9 +57,9 @@ fn rows() -> Vec<Row> {
     for lies in [1, 2] {
         let shape = match lies {
             1 => Shape::register(1_000_000, 10),
-            _ => Shape { values: 5, ..Shape::register(100_000, 10) },
+            _ => Shape { values: 1_000, ..Shape::register(100_000, 10) },
         };
-        let name = format!("one wrong read, {} values", if lies == 1 { "unique" } else { "few" });
+        let name = format!("one wrong read, {} values", if lies == 1 { "unique" } else { "1000" });
         rows.push(Row { name, model: Model::CasRegister, keys: 1, shape, lies: true });
     }
     let shape = Shape::register(1_000, 10);
