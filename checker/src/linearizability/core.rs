@@ -78,8 +78,15 @@ impl<'a> Cores<'a> {
         self.shrink(&mut core, is_kept);
         // Checked once more, and whatever it costs: a proof is not to be believed.
         let counted: Vec<Operation> = core.iter().map(|evidence| evidence.counts_as).collect();
-        let (initial, bounds) = (self.options.initial, &self.options.bounds);
-        let outcome = search_any(&counted, self.values, initial, self.has_appends, bounds);
+        let Options { initial, bounds, .. } = *self.options;
+        // What decided the history may have come close to the bounds, and a core that could not be
+        // made smaller is as hard as that.
+        let bounds = Bounds {
+            configurations: bounds.configurations.saturating_mul(4),
+            memory_bytes: bounds.memory_bytes.saturating_mul(4),
+            time: bounds.time.map(|time| time.saturating_mul(4)),
+        };
+        let outcome = search_any(&counted, self.values, initial, self.has_appends, &bounds);
         if !matches!(outcome, Outcome::Impossible(_)) {
             let claim = format!("{}, but of its core: {outcome:?}: {core:?}", cause.name());
             return Err(Unproven { claim });

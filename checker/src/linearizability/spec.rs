@@ -72,7 +72,7 @@ pub trait Spec {
 
 /// A register: reads, writes and compare-and-sets.
 ///
-/// States are the numbers of values, and [`FORGOTTEN`].
+/// States are the numbers of values, and one for all values that are not observed any more.
 pub struct Register {
     initial: Value,
     /// When each value was last observed. What is missing here never was.
