@@ -337,3 +337,34 @@ fn registers_are_judged_as_by_exhaustive_search() {
 fn appends_are_judged_as_by_exhaustive_search() {
     judges_agree(Model::KvAppend);
 }
+
+#[test]
+fn the_engines_agree_on_histories_too_long_to_exhaust() {
+    let seed = random::seed(1);
+    let mut counts = [0; 2];
+    for round in 0..histories() / 4 {
+        let random = &mut Rng::with_seed(seed.wrapping_add(round));
+        let shape = Shape {
+            indeterminate_permille: random.u32(..200),
+            values: 50 * random.u32(..2),
+            ..Shape::register(20 + random.usize(..100), 1 + random.usize(..8))
+        };
+        let mut values = Values::new();
+        let initial = Value::MISSING;
+        let mut history = random::legal(&shape, initial, &mut values, random);
+        for _ in 0..random.u32(..2) {
+            random::lie(&mut history, random);
+        }
+        let options = Options { model: Model::CasRegister, initial, bounds: Bounds::default() };
+        let verdict = judge(&history, &values, &options).expect("the proof stands");
+        let outcome = search(&mut Register::new(initial), &history.operations, &options.bounds);
+        counts[usize::from(matches!(verdict, Verdict::Valid { .. }))] += 1;
+        match (&verdict, &outcome) {
+            (Verdict::Valid { .. }, Outcome::Linearizable(_)) => {}
+            (Verdict::Invalid { .. }, Outcome::Impossible(_)) => {}
+            _ => panic!("SEED={}: {verdict:?}, but {outcome:?}", seed + round),
+        }
+    }
+    println!("{} invalid, {} valid", counts[0], counts[1]);
+    assert!(counts.iter().all(|&count| count > histories() / 40), "{counts:?}");
+}
