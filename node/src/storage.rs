@@ -42,7 +42,7 @@ pub const UNFINISHED: &str = ".new";
 /// Bytes of a large file written between syncs, so that the log's own syncs, which may have to wait
 /// for all that the file system has collected, never wait for a whole snapshot. After each, the disk
 /// is left to the log for as long as it took.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 512 << 10;
 
 /// Makes a file of these parts, one behind the other, or replaces the one there: whatever happens,
 /// `name` stands for the old file, whole, or for the new one, whole; for the new one, durably, once
