@@ -5,6 +5,7 @@ use super::order::Zone;
 use super::{Facts, NONE};
 use crate::history::{Action, Operation, Rank, Value};
 use crate::linearizability::{Cause, Evidence, Violation};
+use std::collections::BTreeSet;
 
 /// An operation of a block, and the level it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,11 +15,13 @@ pub(super) struct Member {
     pub(super) level: u32,
 }
 
-/// The violations found so far.
+/// The violations found so far, no two that accuse the same operation: one stale read contradicts
+/// every write since, and is still one mistake.
 pub(super) struct Found<'a> {
     operations: &'a [Operation],
     /// Ascending.
     aborted: Vec<Value>,
+    accused: BTreeSet<u32>,
     violations: Vec<Violation>,
     omitted: u64,
 }
@@ -38,7 +41,7 @@ impl<'a> Found<'a> {
     pub(super) fn new(operations: &'a [Operation], aborted: &[Value]) -> Found<'a> {
         let mut aborted = aborted.to_vec();
         aborted.sort_unstable();
-        Found { operations, aborted, violations: Vec::new(), omitted: 0 }
+        Found { operations, aborted, accused: BTreeSet::new(), violations: Vec::new(), omitted: 0 }
     }
 
     pub(super) fn is_any(&self) -> bool {
@@ -174,6 +177,9 @@ impl<'a> Found<'a> {
         accused: u32,
         against: u32,
     ) {
+        if !self.accused.insert(accused) {
+            return;
+        }
         if self.violations.len() == VIOLATIONS_MAX {
             self.omitted += 1;
             return;
