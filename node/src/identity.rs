@@ -63,6 +63,8 @@ impl<S: Storage> DataFolder<S> {
     /// Makes the folder if there is none, locks it, and claims it.
     pub fn open(storage: S, path: &Path, identity: Identity) -> Result<DataFolder<S>, Refused> {
         make_folder(path).map_err(Refused::Machine)?;
+        // What is not ours is left as it is, without even a lock in it.
+        look(&storage, path, &identity)?;
         let lock = lock(path)?;
         let folder = DataFolder::claim(storage, path, identity)?;
         Ok(DataFolder { _lock: Some(lock), ..folder })
@@ -71,25 +73,13 @@ impl<S: Storage> DataFolder<S> {
     /// Checks that the folder belongs to this node, or makes it so if it is empty. Does not lock
     /// it.
     pub fn claim(storage: S, path: &Path, identity: Identity) -> Result<DataFolder<S>, Refused> {
-        let names = storage.list(path).map_err(Refused::Machine)?;
-        let file = path.join(FILE);
-        let is_new = if names.iter().any(|name| name == FILE) {
-            let text = storage.read(&file).map_err(Refused::Machine)?;
-            let (found, is_new) = parse(&text, &file)?;
-            if found != identity {
-                return Err(Refused::Foreign(file, found, identity));
+        let is_new = match look(&storage, path, &identity)? {
+            Some(is_new) => is_new,
+            None => {
+                let text = text(&identity, true);
+                storage::put(&storage, path, FILE, &[text.as_bytes()]).map_err(Refused::Machine)?;
+                true
             }
-            is_new
-        } else {
-            let unfinished = format!("{FILE}{UNFINISHED}");
-            // A folder that is a file system of its own is never quite empty.
-            let ours = [LOCK, &unfinished, "lost+found"];
-            if let Some(name) = names.iter().find(|name| !ours.contains(&name.as_str())) {
-                return Err(Refused::NoIdentity(path.to_owned(), name.clone()));
-            }
-            let text = text(&identity, true);
-            storage::put(&storage, path, FILE, &[text.as_bytes()]).map_err(Refused::Machine)?;
-            true
         };
         Ok(DataFolder { storage, path: path.to_owned(), identity, is_new, _lock: None })
     }
@@ -117,6 +107,31 @@ impl Identity {
         let printable = |letter: char| !letter.is_whitespace() && !letter.is_control();
         assert!(!cluster.is_empty() && cluster.chars().all(printable), "a name without blanks");
         Identity { cluster: cluster.to_owned(), node }
+    }
+}
+
+/// Whether the folder of this node never had a log; none if the folder is nobody's yet.
+fn look<S: Storage>(
+    storage: &S,
+    path: &Path,
+    identity: &Identity,
+) -> Result<Option<bool>, Refused> {
+    let names = storage.list(path).map_err(Refused::Machine)?;
+    let file = path.join(FILE);
+    if names.iter().any(|name| name == FILE) {
+        let text = storage.read(&file).map_err(Refused::Machine)?;
+        let (found, is_new) = parse(&text, &file)?;
+        return match found == *identity {
+            true => Ok(Some(is_new)),
+            false => Err(Refused::Foreign(file, found, identity.clone())),
+        };
+    }
+    let unfinished = format!("{FILE}{UNFINISHED}");
+    // A folder that is a file system of its own is never quite empty.
+    let ours = [LOCK, &unfinished, "lost+found"];
+    match names.iter().find(|name| !ours.contains(&name.as_str())) {
+        Some(name) => Err(Refused::NoIdentity(path.to_owned(), name.clone())),
+        None => Ok(None),
     }
 }
 
