@@ -9,121 +9,73 @@
 
 use node::cli::{LogFormat, LogLevel, Run, Sync};
 use node::client::{Client, Outcome};
-use node::config::{self, Cluster, Secret};
+use node::config::Cluster;
 use node::kv::{self, Operation, Reply, Store};
 use node::protocol::{Index, NodeId, StateMachine};
 use node::server::Server;
 use node::session::{Limits, SessionId};
+use nodes::{Nodes, Shape, TIMEOUT, eventually};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 use std::alloc::System;
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
+
+#[path = "../tests/cluster/nodes.rs"]
+#[allow(dead_code, reason = "tests need more of it than measurements")]
+mod nodes;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Operations of all clients together.
 const OPERATIONS: u64 = 20_000;
-const TIMEOUT: Duration = Duration::from_secs(20);
 /// The one that leads where all else is equal.
 const LEADER: NodeId = NodeId(1);
 /// How this program is told to be the clients.
 const CLIENTS: &str = "clients";
 
-/// The cluster, of which the leader is yet to be run.
-struct Nodes {
-    cluster: Cluster,
-    secret: Option<Secret>,
-    file: PathBuf,
-    dir: TempDir,
-    followers: Vec<Child>,
+/// A cluster whose leader is yet to be run.
+fn followers() -> Nodes {
+    let mut nodes = Nodes::prepare(Shape::new(3, 1));
+    for id in nodes.ids().into_iter().filter(|id| *id != LEADER) {
+        nodes.start_node(id);
+    }
+    nodes
 }
 
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        for follower in &mut self.followers {
-            // That it is gone already is just as well.
-            let _ = follower.kill();
-            let _ = follower.wait();
-        }
-    }
-}
-
-impl Nodes {
-    fn new() -> Nodes {
-        let dir = TempDir::new().expect("a folder");
-        let init = config::Init {
-            dir: dir.path().to_owned(),
-            name: "allocations".to_owned(),
-            nodes: 3,
-            partitions: 1,
-            replication: None,
-            base_port: None,
-        };
-        let file = config::init(&init).expect("a new cluster");
-        let (cluster, secret) = Cluster::load(&file).expect("what init wrote");
-        let others = cluster.nodes.iter().filter(|node| node.id != LEADER);
-        let spawn = |id: NodeId| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
-            let data = data(dir.path(), id);
-            command.args(["--log", "off", "--id", &id.0.to_string()]).arg("--cluster").arg(&file);
-            command.arg("--data").arg(data).stdin(Stdio::null()).spawn().expect("a node starts")
-        };
-        let followers = others.map(|node| spawn(node.id)).collect();
-        Nodes { cluster, secret, file, dir, followers }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(&self.cluster, self.secret.as_ref(), TIMEOUT).expect("a socket")
-    }
-
-    /// Waits until the node of this program leads.
-    fn await_leader(&self) {
-        let mut client = self.client();
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let Outcome::Ok(status) = client.status(LEADER) else { panic!("no status") };
-            if status.contains(r#""leader":1,"#) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "node {LEADER} does not lead: {status}");
-        }
-    }
-
-    /// What the leader allocated while clients of that many threads had their operations done.
-    fn run(&self, load: &str, clients: u64, operations: u64) -> Stats {
-        let run = Run {
-            id: LEADER,
-            cluster: self.file.clone(),
-            data: data(self.dir.path(), LEADER),
-            sync: Sync::Always,
-            log_format: LogFormat::Text,
-            log: LogLevel::Off,
-        };
-        let server = Server::open(&run).expect("the leader starts");
-        let leader = thread::spawn(|| server.run().expect("the leader runs"));
-        self.await_leader();
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.arg(CLIENTS).arg(&self.file).arg(load);
-        command.args([clients, operations].map(|number| number.to_string()));
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.expect("clients start");
-        let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let mut next = || said.next().expect("clients go on").expect("a pipe works");
-        assert_eq!(next(), "ready");
-        let region = Region::new(ALLOCATOR);
-        writeln!(child.stdin.take().expect("a pipe"), "go").expect("clients listen");
-        assert_eq!(next(), "done");
-        let stats = region.change();
-        assert!(child.wait().expect("a child").success());
-        signal_hook::low_level::raise(signal_hook::consts::SIGTERM).expect("a signal");
-        leader.join().expect("the leader stops");
-        stats
-    }
+/// What the leader allocated while clients of that many threads had their operations done.
+fn run(nodes: &Nodes, load: &str, clients: u64, operations: u64) -> Stats {
+    let run = Run {
+        id: LEADER,
+        cluster: nodes.file.clone(),
+        data: nodes.data(LEADER),
+        sync: Sync::Always,
+        log_format: LogFormat::Text,
+        log: LogLevel::Off,
+    };
+    let server = Server::open(&run).expect("the leader starts");
+    let leader = thread::spawn(|| server.run().expect("the leader runs"));
+    eventually("the node of this program leads", || {
+        (nodes.status(LEADER)["groups"][0]["leader"] == LEADER.0).then_some(())
+    });
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.arg(CLIENTS).arg(&nodes.file).arg(load);
+    command.args([clients, operations].map(|number| number.to_string()));
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = child.expect("clients start");
+    let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || said.next().expect("clients go on").expect("a pipe works");
+    assert_eq!(next(), "ready");
+    let region = Region::new(ALLOCATOR);
+    writeln!(child.stdin.take().expect("a pipe"), "go").expect("clients listen");
+    assert_eq!(next(), "done");
+    let stats = region.change();
+    assert!(child.wait().expect("a child").success());
+    signal_hook::low_level::raise(signal_hook::consts::SIGTERM).expect("a signal");
+    leader.join().expect("the leader stops");
+    stats
 }
 
 /// The clients: each opens its session and makes its key, waits for the word, and begins.
@@ -198,10 +150,6 @@ fn print_kept(what: &str, count: u64, stats: Stats) {
     println!("{what:>8} {count:>9} {:>12.1} bytes kept for each", kept as f64 / count as f64);
 }
 
-fn data(dir: &Path, id: NodeId) -> PathBuf {
-    dir.join(format!("data-{id}"))
-}
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some((CLIENTS, rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
@@ -214,7 +162,7 @@ fn main() {
     for load in ["put", "get"] {
         for clients in [1, 64] {
             let operations = if clients == 1 { operations / 8 } else { operations };
-            let stats = Nodes::new().run(load, clients, operations);
+            let stats = run(&followers(), load, clients, operations);
             let allocations = (stats.allocations + stats.reallocations) as f64 / operations as f64;
             let bytes = stats.bytes_allocated as f64 / operations as f64;
             println!("{load:>6} {clients:>9} {allocations:>16.3} {bytes:>12.1}");

@@ -15,6 +15,7 @@ mod load;
 mod nodes;
 mod operations;
 mod partitions;
+mod pipeline;
 mod refusals;
 mod size;
 mod strangers;
