@@ -6,6 +6,7 @@
 //! - [`linearizability`]: is there one legal order of all operations that respects real time?
 //! - [`check`]: the same question for a history of your own types;
 //! - [`explain`]: why a history is impossible, in words and drawings;
+//! - [`proxy`]: a network between real nodes that does as it is told;
 //! - [`verify`] and [`cli`]: the program.
 
 pub mod check;
@@ -13,4 +14,5 @@ pub mod cli;
 pub mod explain;
 pub mod history;
 pub mod linearizability;
+pub mod proxy;
 pub mod verify;
