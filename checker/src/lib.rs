@@ -7,6 +7,7 @@
 //! - [`check`]: the same question for a history of your own types;
 //! - [`explain`]: why a history is impossible, in words and drawings;
 //! - [`proxy`]: a network between real nodes that does as it is told;
+//! - [`nemesis`]: what it is told, and what is done to the nodes;
 //! - [`verify`] and [`cli`]: the program.
 
 pub mod check;
@@ -14,5 +15,6 @@ pub mod cli;
 pub mod explain;
 pub mod history;
 pub mod linearizability;
+pub mod nemesis;
 pub mod proxy;
 pub mod verify;

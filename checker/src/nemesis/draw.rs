@@ -1,0 +1,174 @@
+//! Draws a plan from a seed.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use node::wire::NodeId;
+
+use super::plan::{Fault, Kind, Plan, Shape, Step, Target};
+use crate::proxy::Weather;
+
+/// What a plan shall be like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// The families to draw from; empty for a quiet run. Named twice counts once.
+    pub kinds: Vec<Kind>,
+    /// Time between the beginnings of faults, about; not zero.
+    pub interval_ms: u64,
+    /// Every fault is healed by then.
+    pub time_limit_ms: u64,
+    /// The nodes of the cluster; not none.
+    pub nodes: Vec<NodeId>,
+}
+
+/// Of so many faults, one begins before the one before it is healed.
+const OVERLAP_EVERY: u8 = 3;
+
+impl Options {
+    /// What is impossible about them, in words for who asked for it.
+    pub fn refusal(&self) -> Option<&'static str> {
+        let asked = |kind: Kind| self.kinds.contains(&kind);
+        if self.interval_ms == 0 {
+            return Some("faults need time between them: make the interval longer than zero");
+        }
+        let alone = self.nodes.len() < 2;
+        (alone && asked(Kind::Partition)).then_some("one node has no partition: ask for two nodes")
+    }
+}
+
+/// The plan of a seed. Every kind comes before any comes again, and so does every shape of a
+/// partition. Without a fault if there is no time for one.
+pub fn draw(seed: u64, options: &Options) -> Plan {
+    let Options { interval_ms, time_limit_ms, .. } = *options;
+    let mut lots = Lots::new(seed, options);
+    let mut steps = Vec::new();
+    // Some time to see that all is well, before the first and after the last.
+    let mut at_ms = interval_ms / 4;
+    while let Some(fault) = lots.fault() {
+        // Two of a kind at a time would often leave no quorum, and prove little.
+        if let Some(last) = steps.last().filter(|last: &&Step| last.fault.kind() == fault.kind()) {
+            at_ms = at_ms.max(last.heal_ms + interval_ms / 10);
+        }
+        let most_ms =
+            if fault == Fault::RestartAll { interval_ms / 4 } else { interval_ms * 4 / 5 };
+        let lasts_ms = lots.random.u64(most_ms / 2..=most_ms).max(1);
+        if at_ms + lasts_ms + interval_ms / 10 > time_limit_ms {
+            break;
+        }
+        steps.push(Step { at_ms, heal_ms: at_ms + lasts_ms, fault, order: lots.order() });
+        let pause_ms = lots.random.u64(interval_ms * 9 / 10..=interval_ms * 11 / 10);
+        let overlaps = lots.random.u8(0..OVERLAP_EVERY) == 0;
+        at_ms += if overlaps { lasts_ms / 2 } else { pause_ms }.max(1);
+    }
+    Plan { steps }
+}
+
+/// What is drawn without putting back, until all were drawn.
+struct Bag<T> {
+    all: Vec<T>,
+    left: Vec<T>,
+}
+
+impl<T: Copy> Bag<T> {
+    fn new(all: Vec<T>) -> Bag<T> {
+        Bag { all, left: Vec::new() }
+    }
+
+    fn draw(&mut self, random: &mut Rng) -> Option<T> {
+        if self.left.is_empty() {
+            self.left.clone_from(&self.all);
+            random.shuffle(&mut self.left);
+        }
+        self.left.pop()
+    }
+}
+
+struct Lots<'a> {
+    random: Rng,
+    nodes: &'a [NodeId],
+    kinds: Bag<Kind>,
+    shapes: Bag<Shape>,
+    /// One for each kind, so that each hits the leader as often as others.
+    targets: BTreeMap<Kind, Bag<Target>>,
+}
+
+impl Lots<'_> {
+    fn new(seed: u64, options: &Options) -> Lots<'_> {
+        let mut kinds = options.kinds.clone();
+        kinds.sort();
+        kinds.dedup();
+        let few = options.nodes.len() < 3;
+        // Of two nodes, all shapes are one of these.
+        let shapes = match few {
+            true => vec![Shape::Leader, Shape::OneWayIn, Shape::OneWayOut],
+            false => Shape::ALL.to_vec(),
+        };
+        Lots {
+            random: Rng::with_seed(seed),
+            nodes: &options.nodes,
+            kinds: Bag::new(kinds),
+            shapes: Bag::new(shapes),
+            targets: Default::default(),
+        }
+    }
+
+    fn fault(&mut self) -> Option<Fault> {
+        let kind = self.kinds.draw(&mut self.random)?;
+        Some(match kind {
+            Kind::Kill => Fault::Kill(self.target(kind)),
+            Kind::Pause => Fault::Pause(self.target(kind)),
+            Kind::RestartAll => Fault::RestartAll,
+            Kind::Partition => {
+                let shape = self.shapes.draw(&mut self.random);
+                Fault::Partition(shape.expect("there are shapes"))
+            }
+            Kind::Clock => {
+                let percent = *self.pick(&[25, 50, 80, 125, 200, 400]);
+                Fault::Clock { target: self.target(kind), percent }
+            }
+            Kind::Loss | Kind::Delay | Kind::Duplicate | Kind::Reorder | Kind::Corrupt => {
+                let weather = self.weather(kind);
+                Fault::Weather { kind, target: self.target(kind), weather }
+            }
+        })
+    }
+
+    fn weather(&mut self, kind: Kind) -> Weather {
+        let random = &mut self.random;
+        let clear = Weather::CLEAR;
+        match kind {
+            Kind::Loss => {
+                Weather { loss: random.u16(30..300), burst_max: random.u16(1..=10), ..clear }
+            }
+            Kind::Delay => {
+                Weather { delay_ms: random.u16(2..40), jitter_ms: random.u16(0..40), ..clear }
+            }
+            Kind::Duplicate => {
+                Weather { duplicate: random.u16(50..500), replay: random.u16(10..200), ..clear }
+            }
+            Kind::Reorder => Weather { reorder: random.u16(50..500), ..clear },
+            Kind::Corrupt => Weather { corrupt: random.u16(20..300), ..clear },
+            _ => unreachable!("{} is no weather", kind.name()),
+        }
+    }
+
+    /// Everybody may be killed only as [`Fault::RestartAll`], which is asked for by its own name.
+    fn target(&mut self, kind: Kind) -> Target {
+        let few = [Target::Leader, Target::One, Target::Minority];
+        let bag = self.targets.entry(kind).or_insert_with(|| {
+            let all = (kind != Kind::Kill).then_some(Target::All);
+            Bag::new(few.into_iter().chain(all).collect())
+        });
+        bag.draw(&mut self.random).expect("there are targets")
+    }
+
+    fn order(&mut self) -> Vec<NodeId> {
+        let mut order = self.nodes.to_vec();
+        self.random.shuffle(&mut order);
+        order
+    }
+
+    fn pick<'b, T>(&mut self, from: &'b [T]) -> &'b T {
+        &from[self.random.usize(0..from.len())]
+    }
+}

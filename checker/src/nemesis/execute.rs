@@ -1,0 +1,352 @@
+//! Carries out a plan: begins each fault, notices when it takes effect, and heals it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use node::wire::NodeId;
+
+use super::pace::{Pace, Waited};
+use super::plan::{Fault, Plan, Step, Target};
+use crate::proxy::{Counts, Link, Proxy, Weather};
+
+/// What can be done to the nodes of a cluster.
+pub trait Cluster {
+    /// SIGKILL to a node, paused or not; returns when it is gone.
+    fn kill(&mut self, node: NodeId) -> io::Result<()>;
+    /// Starts a node, unless it runs; need not wait until it serves.
+    fn restart(&mut self, node: NodeId) -> io::Result<()>;
+    /// SIGSTOP to a node.
+    fn pause(&mut self, node: NodeId) -> io::Result<()>;
+    /// SIGCONT to a node, which may run already.
+    fn resume(&mut self, node: NodeId) -> io::Result<()>;
+    /// Lets the clock of a node run at a rate from now on, also when it is restarted; 100 is the
+    /// true one. An error where the machine has no means for it.
+    fn set_clock(&mut self, node: NodeId, percent: u32) -> io::Result<()>;
+    /// Who leads, if that is known; of several groups, any leader. Asked again and again: must not
+    /// take long.
+    fn leader(&mut self) -> Option<NodeId>;
+}
+
+/// What happened to one step of the plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// When, by the pace of the run.
+    pub at_ms: u64,
+    /// Which step, by position in the plan.
+    pub step: usize,
+    /// What happened.
+    pub what: What,
+}
+
+/// The life of a fault.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum What {
+    /// It began.
+    Began {
+        /// Whom it is done to, or between whom; the first is the leader, if there is one.
+        nodes: Vec<NodeId>,
+        /// The links it lies on.
+        links: Vec<Link>,
+        /// The leader it was aimed at; none if it was to be, and nobody was known to lead.
+        leader: Option<NodeId>,
+    },
+    /// A node or a datagram was touched, for the first time.
+    TookEffect,
+    /// It is healed, also if the run was interrupted.
+    Healed {
+        /// How many nodes or datagrams it touched; zero means that it was none.
+        touched: u64,
+    },
+}
+
+/// How long a fault waits for a leader to be aimed at.
+const AIM_MS: u64 = 1_500;
+/// How soon it is looked again for what comes unannounced: leaders and first effects.
+const LOOK_MS: u64 = 20;
+
+/// Carries out the plan, and tells what happens. Returns when the last fault is healed, or, with
+/// everything healed, when interrupted or at the first error.
+pub fn execute(
+    plan: &Plan,
+    cluster: &mut dyn Cluster,
+    proxy: &Proxy,
+    pace: &mut dyn Pace,
+    events: &mut dyn FnMut(Event),
+) -> io::Result<()> {
+    let active = Vec::new();
+    let mut nemesis = Nemesis { plan, cluster, proxy, pace, events, active, silent: false };
+    let ran = nemesis.run();
+    ran.and(nemesis.heal_all())
+}
+
+struct Nemesis<'a> {
+    plan: &'a Plan,
+    cluster: &'a mut dyn Cluster,
+    proxy: &'a Proxy,
+    pace: &'a mut dyn Pace,
+    events: &'a mut dyn FnMut(Event),
+    active: Vec<Active>,
+    /// Nobody can be told any more.
+    silent: bool,
+}
+
+/// A fault that has begun.
+struct Active {
+    step: usize,
+    fault: Fault,
+    heal_ms: u64,
+    /// What is done to nodes is done to these.
+    nodes: Vec<NodeId>,
+    /// What is done to links.
+    links: BTreeMap<Link, Weather>,
+    /// What `links` will be, and when.
+    later: Option<(u64, Vec<Link>)>,
+    /// How many nodes were touched.
+    touched: u64,
+    /// Of every link, when it began.
+    before: BTreeMap<Link, Counts>,
+    took_effect: bool,
+}
+
+impl Nemesis<'_> {
+    fn run(&mut self) -> io::Result<()> {
+        let mut next = 0;
+        loop {
+            let now_ms = self.pace.now_ms();
+            self.heal_due(now_ms)?;
+            self.turn_later(now_ms);
+            while let Some(step) = self.plan.steps.get(next).filter(|step| step.at_ms <= now_ms) {
+                if !self.begin(next, step, now_ms)? {
+                    break;
+                }
+                next += 1;
+            }
+            self.notice();
+            let Some(until_ms) = self.next_ms(next, now_ms) else { return Ok(()) };
+            if self.pace.wait_until(until_ms) == Waited::Interrupted {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When something is to be done next. None if all is over.
+    fn next_ms(&self, next: usize, now_ms: u64) -> Option<u64> {
+        let begins = self.plan.steps.get(next).map(|step| match step.at_ms > now_ms {
+            true => step.at_ms,
+            false => now_ms + LOOK_MS,
+        });
+        let heals = self.active.iter().map(|active| active.heal_ms);
+        let later = self.active.iter().filter_map(|active| Some(active.later.as_ref()?.0));
+        let unnoticed = self.active.iter().any(|active| !active.took_effect);
+        let looks = unnoticed.then_some(now_ms + LOOK_MS);
+        begins.into_iter().chain(heals).chain(later).chain(looks).min()
+    }
+
+    /// Begins a step. Returns whether it did: else it waits for somebody to lead.
+    fn begin(&mut self, number: usize, step: &Step, now_ms: u64) -> io::Result<bool> {
+        let leader = match step.fault.wants_leader() {
+            true => self.cluster.leader().filter(|leader| self.works(*leader)),
+            false => None,
+        };
+        if step.fault.wants_leader() && leader.is_none() && now_ms < step.at_ms + AIM_MS {
+            return Ok(false);
+        }
+        let mut order = step.order.clone();
+        // Who is down already can hardly be hit again.
+        order.sort_by_key(|node| !self.works(*node));
+        if let Some(at) = order.iter().position(|node| Some(*node) == leader) {
+            order[..=at].rotate_right(1);
+        }
+        let lasts_ms = step.heal_ms.saturating_sub(step.at_ms);
+        let (nodes, links) = aim(step.fault, &order, self.proxy);
+        let mut active = Active {
+            step: number,
+            fault: step.fault,
+            heal_ms: now_ms + lasts_ms,
+            nodes: nodes.clone(),
+            links,
+            later: None,
+            touched: 0,
+            before: self.proxy.counters(),
+            took_effect: false,
+        };
+        if let Fault::Partition(shape) = step.fault
+            && let Some(before) = shape.cuts_before(&order)
+        {
+            let all = active.links.keys().copied().collect();
+            active.later = Some((now_ms + lasts_ms / 3, all));
+            active.links.retain(|link, _| before.contains(link));
+        }
+        let links: Vec<Link> = active.links.keys().copied().collect();
+        self.tell(number, What::Began { nodes, links: links.clone(), leader });
+        self.active.push(active);
+        self.apply(&links);
+        self.strike()?;
+        Ok(true)
+    }
+
+    /// Does what the fault that began last does to nodes.
+    fn strike(&mut self) -> io::Result<()> {
+        let last = self.active.len() - 1;
+        let (fault, nodes) = (self.active[last].fault, self.active[last].nodes.clone());
+        for node in nodes {
+            let others = &self.active[..last];
+            let is_down = others.iter().any(|other| other.holds_down(node));
+            match fault {
+                Fault::Kill(_) | Fault::RestartAll if !is_down => self.cluster.kill(node)?,
+                Fault::Pause(_) if !is_down => self.cluster.pause(node)?,
+                Fault::Clock { percent, .. } => self.cluster.set_clock(node, percent)?,
+                _ => continue,
+            }
+            self.active[last].touched += 1;
+        }
+        Ok(())
+    }
+
+    fn heal_due(&mut self, now_ms: u64) -> io::Result<()> {
+        let due = |active: &Active| active.heal_ms <= now_ms;
+        while let Some(at) = self.active.iter().position(due) {
+            self.heal(at)?;
+        }
+        Ok(())
+    }
+
+    /// Heals what is left, the latest first. Goes on after an error, and returns the first.
+    fn heal_all(&mut self) -> io::Result<()> {
+        let mut healed = Ok(());
+        while let Some(last) = self.active.len().checked_sub(1) {
+            healed = healed.and(self.heal(last));
+        }
+        self.proxy.heal();
+        healed
+    }
+
+    /// Heals a fault, in so far as no other holds the same node or link. Tries all of it even if a
+    /// part fails.
+    fn heal(&mut self, at: usize) -> io::Result<()> {
+        self.notice();
+        let healed = self.active.remove(at);
+        let links: Vec<Link> = healed.links.keys().copied().collect();
+        self.apply(&links);
+        let mut result = Ok(());
+        for &node in &healed.nodes {
+            let is_down = self.active.iter().any(|other| other.holds_down(node));
+            let is_paused = self.active.iter().any(|other| other.holds_still(node));
+            let clock = self.active.iter().rev().find_map(|other| other.clock_of(node));
+            let done = match healed.fault {
+                Fault::Kill(_) | Fault::RestartAll if !is_down => self.cluster.restart(node),
+                Fault::Pause(_) if !is_down && !is_paused => self.cluster.resume(node),
+                Fault::Clock { .. } => self.cluster.set_clock(node, clock.unwrap_or(100)),
+                _ => Ok(()),
+            };
+            result = result.and(done);
+        }
+        let touched = healed.touched(&self.proxy.counters());
+        self.tell(healed.step, What::Healed { touched });
+        result
+    }
+
+    /// The second half of faults that have one.
+    fn turn_later(&mut self, now_ms: u64) {
+        for at in 0..self.active.len() {
+            let active = &mut self.active[at];
+            if let Some((_, links)) = active.later.take_if(|(due_ms, _)| *due_ms <= now_ms) {
+                active.links = links.iter().map(|link| (*link, Weather::CUT)).collect();
+                self.apply(&links);
+            }
+        }
+    }
+
+    /// Gives links the weather of all that lies on them.
+    fn apply(&self, links: &[Link]) {
+        for link in links {
+            let weather = self.active.iter().filter_map(|active| active.links.get(link));
+            self.proxy.set(*link, weather.fold(Weather::CLEAR, |all, one| all.and(*one)));
+        }
+    }
+
+    /// Tells of those that took effect since the last look.
+    fn notice(&mut self) {
+        if self.active.iter().all(|active| active.took_effect) {
+            return;
+        }
+        let counters = self.proxy.counters();
+        let mut told = Vec::new();
+        for active in self.active.iter_mut().filter(|active| !active.took_effect) {
+            active.took_effect = active.touched(&counters) > 0;
+            told.extend(active.took_effect.then_some(active.step));
+        }
+        told.into_iter().for_each(|step| self.tell(step, What::TookEffect));
+    }
+
+    /// Whether nothing we did stands in the way of a node.
+    fn works(&self, node: NodeId) -> bool {
+        let held = |active: &Active| active.holds_down(node) || active.holds_still(node);
+        !self.active.iter().any(held)
+    }
+
+    fn tell(&mut self, step: usize, what: What) {
+        let at_ms = self.pace.now_ms();
+        if !self.silent {
+            (self.events)(Event { at_ms, step, what });
+        }
+    }
+}
+
+/// A panic on the way must not leave a node frozen or a link cut.
+impl Drop for Nemesis<'_> {
+    fn drop(&mut self) {
+        if !self.active.is_empty() {
+            // It may have been the listener that panicked.
+            self.silent = true;
+            let _ = self.heal_all();
+        }
+    }
+}
+
+impl Active {
+    fn holds_down(&self, node: NodeId) -> bool {
+        matches!(self.fault, Fault::Kill(_) | Fault::RestartAll) && self.nodes.contains(&node)
+    }
+
+    fn holds_still(&self, node: NodeId) -> bool {
+        matches!(self.fault, Fault::Pause(_)) && self.nodes.contains(&node)
+    }
+
+    fn clock_of(&self, node: NodeId) -> Option<u32> {
+        match self.fault {
+            Fault::Clock { percent, .. } if self.nodes.contains(&node) => Some(percent),
+            _ => None,
+        }
+    }
+
+    /// How many nodes, or datagrams by these counters, it has touched.
+    fn touched(&self, counters: &BTreeMap<Link, Counts>) -> u64 {
+        let of = |link: &Link, weather: &Weather| {
+            counters[link].touched(weather) - self.before[link].touched(weather)
+        };
+        self.touched + self.links.iter().map(|(link, weather)| of(link, weather)).sum::<u64>()
+    }
+}
+
+/// Whom, and what weather on which links, a fault means if the nodes stand in this order.
+fn aim(fault: Fault, order: &[NodeId], proxy: &Proxy) -> (Vec<NodeId>, BTreeMap<Link, Weather>) {
+    let first = |target: Target| order[..target.of(order.len())].to_vec();
+    match fault {
+        Fault::Kill(target) | Fault::Pause(target) | Fault::Clock { target, .. } => {
+            (first(target), BTreeMap::new())
+        }
+        Fault::RestartAll => (order.to_vec(), BTreeMap::new()),
+        Fault::Partition(shape) => {
+            let cuts = shape.cuts(order).into_iter().map(|link| (link, Weather::CUT));
+            (order.to_vec(), cuts.collect())
+        }
+        Fault::Weather { target, weather, .. } => {
+            let nodes = first(target);
+            let around = |link: &Link| nodes.iter().any(|node| link.touches(*node));
+            let links = proxy.links().into_iter().filter(around);
+            let links = links.map(|link| (link, weather)).collect();
+            (nodes, links)
+        }
+    }
+}
