@@ -20,11 +20,12 @@
 //! | `first` | the first entry in the log |
 //! | `snapshot`, `snapshot_bytes` | entries the newest durable snapshot covers; size of its file |
 //! | `applied`, `decided`, `accepted` | entries so far |
+//! | `digest` | of the map and the sessions: replicas that applied as many entries have the same |
 //! | `keys`, `sessions` | in the map; open ones of clients |
 //! | `suspects` | the peers that seem to have crashed |
 
 use super::groups::{Group, Groups};
-use crate::protocol::{NodeId, Status};
+use crate::protocol::{NodeId, StateMachine, Status};
 use crate::snapshot;
 use crate::socket::{KernelDrops, Traffic};
 use crate::wire::{Drops, MESSAGE_BYTES_MAX};
@@ -130,6 +131,8 @@ fn of_group(group: &Group, data: &Path) -> Value {
         "applied": status.applied.0,
         "decided": status.decided.0,
         "accepted": status.accepted.0,
+        // As text: not every reader of JSON keeps 64 bits of a number.
+        "digest": format!("{:016x}", replica.machine().digest()),
         "keys": replica.machine().key_count(),
         "sessions": replica.machine().session_count(),
         "suspects": suspects,
