@@ -12,6 +12,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod cluster;
 pub mod explain;
 pub mod history;
 pub mod linearizability;

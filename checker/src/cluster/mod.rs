@@ -1,0 +1,234 @@
+//! Real nodes as processes of this machine: started, killed, paused, and asked how they are.
+//!
+//! ```text
+//!   DIR/cluster.json         all nodes at their own addresses: how the checker asks for status
+//!   DIR/N/cluster.json       as node N sees the cluster: itself as it is, its peers through proxies
+//!   DIR/N/data/, node.log    what it keeps, and what it said in all its lives
+//! ```
+//! A node dies with the checker, however that ends: see [`guard`]. That holds for nodes started by
+//! the main thread only, so no other may start any.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use node::client::{Client, Cluster, Outcome, Secret};
+use node::wire::NodeId;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+
+mod error;
+mod files;
+pub mod guard;
+
+pub use error::Error;
+pub use files::free_addresses;
+
+/// How long a node that lives may take to say how it is.
+const STATUS_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How often to ask again for what is not yet so.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Where its files go; it must be there.
+    pub dir: PathBuf,
+    /// The program of a node.
+    pub program: PathBuf,
+    /// How many replication groups share the keys.
+    pub partitions: u32,
+    /// The nodes, and where each listens.
+    pub nodes: Vec<(NodeId, SocketAddr)>,
+}
+
+/// The nodes of one cluster. They are killed when it is dropped.
+pub struct Nodes {
+    site: Site,
+    cluster: Cluster,
+    secret: Option<Secret>,
+    /// Those that were started, and not killed by us since.
+    running: Mutex<BTreeMap<NodeId, Child>>,
+    asking: Mutex<Client>,
+}
+
+/// What a node says of one of its replicas.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replica {
+    /// Its group.
+    pub group: u64,
+    /// Whether it leads, as far as it knows, and a quorum answers it.
+    pub leads: bool,
+    /// Entries run on its map.
+    pub applied: u64,
+    /// The digest of its state, if it tells one.
+    pub digest: Option<String>,
+}
+
+impl Nodes {
+    /// Writes the files of a cluster; none of its nodes runs yet.
+    /// `view`: the address that the first node has to use for the second.
+    pub fn prepare(
+        site: Site,
+        view: impl Fn(NodeId, NodeId) -> SocketAddr,
+    ) -> Result<Nodes, Error> {
+        let file = files::write(&site, view)?;
+        let (cluster, secret) = Cluster::load(&file).map_err(Error::File)?;
+        let asking = Client::connect(&cluster, secret.as_ref(), STATUS_TIMEOUT);
+        let asking = Mutex::new(asking.map_err(Error::Socket)?);
+        Ok(Nodes { site, cluster, secret, running: Mutex::default(), asking })
+    }
+
+    /// All of them, by ascending id.
+    pub fn ids(&self) -> Vec<NodeId> {
+        self.site.nodes.iter().map(|&(id, _)| id).collect()
+    }
+
+    /// The cluster file as a client has it who sees each node at this address, and the secret.
+    pub fn view(&self, address: impl Fn(NodeId) -> SocketAddr) -> (Cluster, Option<Secret>) {
+        let mut cluster = self.cluster.clone();
+        for node in &mut cluster.nodes {
+            node.address = address(node.id);
+        }
+        (cluster, self.secret.clone())
+    }
+
+    /// Starts a node, unless it runs. Only the main thread may: the node dies with its thread.
+    pub fn start(&self, id: NodeId) -> Result<(), Error> {
+        let mut running = self.running();
+        if running.contains_key(&id) {
+            return Ok(());
+        }
+        let log = files::log(&self.site.dir, id);
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |error| Error::Io { path, error }
+        };
+        let log_file =
+            File::options().create(true).append(true).open(&log).map_err(failed(&log))?;
+        let mut command = guard::command(&self.site.program).map_err(failed(&self.site.program))?;
+        command.arg("--id").arg(id.0.to_string());
+        command.arg("--cluster").arg(files::cluster(&self.site.dir, id));
+        command.arg("--data").arg(files::data(&self.site.dir, id));
+        // Ctrl-C is for the checker, which knows what to do about it.
+        command.process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
+        let child = command.spawn().map_err(failed(&self.site.program))?;
+        running.insert(id, child);
+        Ok(())
+    }
+
+    /// Starts every node that does not run, lets go on what is paused, and waits until all answer.
+    pub fn start_all(&self, timeout: Duration) -> Result<(), Error> {
+        for id in self.ids() {
+            self.start(id)?;
+            self.resume(id);
+        }
+        let deadline = Instant::now() + timeout;
+        for id in self.ids() {
+            while self.status(id).is_none() {
+                if let Some((id, status)) = self.ended().into_iter().next() {
+                    return Err(Error::Ended { id, status, log: self.last_words(id) });
+                }
+                if Instant::now() >= deadline {
+                    return Err(Error::Silent { id, log: self.last_words(id) });
+                }
+                std::thread::sleep(PATIENCE);
+            }
+        }
+        Ok(())
+    }
+
+    /// SIGKILL; returns when the node is gone, and whether there was one.
+    pub fn kill(&self, id: NodeId) -> bool {
+        let Some(mut child) = self.running().remove(&id) else { return false };
+        let is_killed = matches!(child.try_wait(), Ok(None));
+        // That it is gone already is just as well.
+        let _ = child.kill();
+        let _ = child.wait();
+        is_killed
+    }
+
+    /// SIGSTOP: the node is there, and does nothing. Returns whether there was one.
+    pub fn pause(&self, id: NodeId) -> bool {
+        self.signal(id, Signal::STOP)
+    }
+
+    /// SIGCONT. Returns whether there was a node.
+    pub fn resume(&self, id: NodeId) -> bool {
+        self.signal(id, Signal::CONT)
+    }
+
+    /// Those that ended although nobody killed them, and how.
+    pub fn ended(&self) -> Vec<(NodeId, ExitStatus)> {
+        let mut running = self.running();
+        let ended = running.iter_mut().map(|(&id, child)| Some((id, child.try_wait().ok()??)));
+        ended.flatten().collect()
+    }
+
+    /// What a node says of its replicas; `None` if it does not answer within a moment.
+    pub fn status(&self, id: NodeId) -> Option<Vec<Replica>> {
+        if !self.running().contains_key(&id) {
+            return None;
+        }
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let Outcome::Ok(status) = asking.status(id) else { return None };
+        let status: Json = serde_json::from_str(&status).ok()?;
+        status["groups"].as_array()?.iter().map(Replica::of).collect()
+    }
+
+    /// Who leads the first group; `None` if nobody who answers says so.
+    pub fn leader(&self) -> Option<NodeId> {
+        let leads = |id: &NodeId| {
+            let replicas = self.status(*id);
+            replicas.is_some_and(|all| all.iter().any(|one| one.leads && one.group == 0))
+        };
+        self.ids().into_iter().find(leads)
+    }
+
+    /// The last lines of a node's log.
+    pub fn last_words(&self, id: NodeId) -> String {
+        const LINES: usize = 5;
+        let log = fs::read(files::log(&self.site.dir, id)).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+
+    fn signal(&self, id: NodeId, signal: Signal) -> bool {
+        let mut running = self.running();
+        let Some(child) = running.get_mut(&id) else { return false };
+        // Not waited for by anybody else, so its number is still its own.
+        let is_there = matches!(child.try_wait(), Ok(None));
+        is_there && kill_process(Pid::from_child(child), signal).is_ok()
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<NodeId, Child>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        for id in self.ids() {
+            self.kill(id);
+        }
+    }
+}
+
+impl Replica {
+    fn of(group: &Json) -> Option<Replica> {
+        Some(Replica {
+            group: group["group"].as_u64()?,
+            leads: group["phase"] == "leader" && group["connected"] == true,
+            applied: group["applied"].as_u64()?,
+            digest: group["digest"].as_str().map(String::from),
+        })
+    }
+}
