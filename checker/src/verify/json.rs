@@ -9,13 +9,18 @@ use crate::explain::Teller;
 use crate::history::{Action, KeyHistory, Operation, Rank, ReadError, Seen, Shown, Value};
 use crate::linearizability::{Evidence, Model, Verdict, Violation};
 
-/// The verdict of a file, with what is wrong or unknown, key by key.
+/// Writes [`line`].
 pub(super) fn write(out: &mut impl Write, plan: &Plan, judged: &Judged<'_>) -> io::Result<()> {
+    write_line(out, &line(plan, judged))
+}
+
+/// The verdict of a file, with what is wrong or unknown, key by key.
+pub(crate) fn line(plan: &Plan, judged: &Judged<'_>) -> Json {
     let counts = &judged.history.counts;
     let keys = judged.history.keys.iter().zip(&judged.verdicts);
     let keys = keys.filter(|(_, verdict)| !matches!(verdict, Ok(Verdict::Valid { .. })));
     let keys: Vec<Json> = keys.map(|(key, verdict)| key_json(judged, key, verdict)).collect();
-    let line = json!({
+    json!({
         "file": judged.name,
         "verdict": judged.finding.name(),
         "operations": counts.operations,
@@ -27,8 +32,7 @@ pub(super) fn write(out: &mut impl Write, plan: &Plan, judged: &Judged<'_>) -> i
         "initial": shown(judged, judged.options.initial),
         "switches": plan.switches,
         "not_valid": keys,
-    });
-    write_line(out, &line)
+    })
 }
 
 /// What is wrong with a file that cannot be judged.

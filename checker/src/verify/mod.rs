@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::history::{self, Format, History, Pairing, ReadError, Value};
+use crate::history::{self, Format, History, Keyed, Pairing, ReadError, Value};
 use crate::linearizability::{self, Bounds, Model, Unproven, Verdict};
 
 mod json;
 mod told;
 
-pub(crate) use told::quoted;
+pub(crate) use json::line as json_of;
+pub(crate) use told::{explain, quoted};
 
 /// What to verify, and how.
 #[derive(Clone, Debug)]
@@ -39,6 +40,23 @@ pub struct Plan {
     pub switches: Vec<String>,
 }
 
+impl Plan {
+    /// For a history that `checker run` recorded.
+    pub(crate) fn of_own() -> Plan {
+        Plan {
+            files: Vec::new(),
+            format: Some(Format::Jsonl),
+            model: Some(Model::CasRegister),
+            initial: None,
+            pairing: Pairing { keyed: Keyed::Yes, ..Pairing::default() },
+            bounds: Bounds::default(),
+            json: false,
+            proof: None,
+            switches: Vec::new(),
+        }
+    }
+}
+
 /// What is known of one file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Finding {
@@ -57,14 +75,14 @@ pub enum Finding {
 }
 
 /// A file that was judged.
-struct Judged<'a> {
+pub(crate) struct Judged<'a> {
     name: &'a str,
-    history: History,
+    pub(crate) history: History,
     options: linearizability::Options,
     /// By key, as in `history`.
     verdicts: Vec<Result<Verdict, Unproven>>,
-    finding: Finding,
-    took: Duration,
+    pub(crate) finding: Finding,
+    pub(crate) took: Duration,
 }
 
 /// Verifies all files, prints what was found, and returns the worst of it.
@@ -125,7 +143,8 @@ fn located(name: &str, error: &ReadError) -> String {
     }
 }
 
-fn judge<'a>(plan: &Plan, file: &Path, name: &'a str) -> Result<Judged<'a>, ReadError> {
+/// Judges one file.
+pub(crate) fn judge<'a>(plan: &Plan, file: &Path, name: &'a str) -> Result<Judged<'a>, ReadError> {
     let started = Instant::now();
     let mut history = read(plan, file)?;
     let model = match (plan.model, history.counts.first_append) {

@@ -97,7 +97,8 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-fn explain(out: &mut impl Write, judged: &Judged<'_>) -> io::Result<()> {
+/// Why a history is not valid: its violations, or what is not known.
+pub(crate) fn explain(out: &mut impl Write, judged: &Judged<'_>) -> io::Result<()> {
     let mut told = 0;
     let mut omitted = 0;
     let mut more_keys = 0;
