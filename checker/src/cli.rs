@@ -9,8 +9,10 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::cluster::guard;
 use crate::history::{self, FailedCas, Format, Keyed, Nil, Pairing};
 use crate::linearizability::{Bounds, Model};
+use crate::run;
 use crate::verify;
 
 /// The command line was no valid one.
@@ -19,11 +21,19 @@ pub const BAD_ARGUMENTS: u8 = 254;
 /// The program failed in what it was asked for.
 pub const CRASHED: u8 = 255;
 
+mod running;
+
+use running::RunLine;
+
 /// What the program shall do.
 #[derive(Clone, Debug)]
 pub enum Plan {
     /// Judge recorded histories.
     Verify(verify::Plan),
+    /// Test a cluster.
+    Run(run::Plan),
+    /// Become a node that dies with its parent.
+    Guard(Guard),
 }
 
 /// A reason not to go on: a usage error, or that help or the version was asked for.
@@ -49,10 +59,12 @@ pub fn checker(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, St
     let line = Line::try_parse_from(arguments).map_err(Stop)?;
     match line.command {
         Command::Verify(line) => Ok(Plan::Verify(line.plan().map_err(Stop)?)),
+        Command::Run(line) => Ok(Plan::Run(line.plan())),
+        Command::Guard(guard) => Ok(Plan::Guard(guard)),
     }
 }
 
-/// The black-box checker of Quorate: judges what clients of a replicated store saw
+/// The black-box checker of Quorate: breaks clusters, and judges what their clients saw
 #[derive(Parser)]
 #[command(name = "checker", version)]
 struct Line {
@@ -62,7 +74,20 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(RunLine),
     Verify(Verify),
+    #[command(name = guard::SUBCOMMAND, hide = true)]
+    Guard(Guard),
+}
+
+/// For `checker run` itself: see the module `cluster::guard`.
+#[derive(Clone, Debug, Args)]
+pub struct Guard {
+    /// The process to die with
+    pub parent: u32,
+    /// What to become, with its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
 }
 
 /// Judge recorded histories of any system: is each key linearizable?
@@ -223,6 +248,7 @@ impl Verify {
     }
 }
 
+/// An option if it is not the default.
 fn unusual<T: PartialEq>(given: T, usual: T) -> Option<T> {
     (given != usual).then_some(given)
 }
@@ -267,7 +293,7 @@ mod tests {
     fn switches_are_what_is_not_the_default() {
         let plan = |line: &str| match checker(line.split(' ').map(OsString::from)) {
             Ok(Plan::Verify(plan)) => plan.switches.join(" "),
-            Err(stop) => panic!("{:?}", stop.0),
+            other => panic!("{other:?}"),
         };
         assert_eq!(plan("checker verify FILE"), "");
         let all = "--format log --model kv-append --keyed no --initial 0 --nil any --failed-cas \
@@ -281,7 +307,7 @@ mod tests {
             let words = ["checker", "verify", "--initial", text, "FILE"].map(OsString::from);
             match checker(words) {
                 Ok(Plan::Verify(plan)) => plan.initial.expect("it was given"),
-                Err(stop) => panic!("{:?}", stop.0),
+                other => panic!("{other:?}"),
             }
         };
         assert_eq!(initial("nil"), None);

@@ -8,6 +8,8 @@
 //! - [`explain`]: why a history is impossible, in words and drawings;
 //! - [`proxy`]: a network between real nodes that does as it is told;
 //! - [`nemesis`]: what it is told, and what is done to the nodes;
+//! - [`cluster`], [`workload`] and [`process`]: the nodes, what is asked of them, and by whom;
+//! - [`run`] and [`store`]: one test from start to verdict, and where its results go;
 //! - [`verify`] and [`cli`]: the program.
 
 pub mod check;
@@ -17,5 +19,9 @@ pub mod explain;
 pub mod history;
 pub mod linearizability;
 pub mod nemesis;
+pub mod process;
 pub mod proxy;
+pub mod run;
+pub mod store;
 pub mod verify;
+pub mod workload;

@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 use std::panic;
 use std::process::ExitCode;
 
-use checker::cli::{self, CRASHED, Plan};
-use checker::verify;
+use checker::cli::{self, CRASHED, Guard, Plan};
+use checker::cluster::guard;
+use checker::{run, verify};
 
 fn main() -> ExitCode {
     let plan = match cli::checker(std::env::args_os()) {
@@ -15,6 +16,10 @@ fn main() -> ExitCode {
     // A panic has told its reason; its own exit code would be none of those in the help.
     let code = panic::catch_unwind(|| match &plan {
         Plan::Verify(plan) => verify::verify(plan).map(verify::Finding::code),
+        Plan::Run(plan) => Ok(code_of(plan)),
+        Plan::Guard(Guard { parent, command }) => {
+            Err(guard::become_guarded(*parent, &command[0], &command[1..]))
+        }
     });
     match code.unwrap_or(Ok(CRASHED)) {
         Ok(code) => ExitCode::from(code),
@@ -23,6 +28,17 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("checker: {error}");
             ExitCode::from(CRASHED)
+        }
+    }
+}
+
+/// The exit code of a test.
+fn code_of(plan: &run::Plan) -> u8 {
+    match run::run(plan) {
+        Ok(outcome) => outcome.code,
+        Err(error) => {
+            eprintln!("checker: {error}");
+            error.code()
         }
     }
 }

@@ -1,0 +1,294 @@
+//! The load: clients and nemesis at work at the same time, until the time is up.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use node::wire::NodeId;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::{Error, Recorder, Scene};
+use crate::cli::CRASHED;
+use crate::cluster::Nodes;
+use crate::nemesis::{self, Event, Interrupt, Pace as _, WallClock, What};
+use crate::process::{self, Access, Shared};
+use crate::proxy::{Endpoint, Link};
+use crate::workload::{Draw, Known, Pace};
+
+/// How long an operation may take: some elections, but not a whole fault, so that there is always
+/// somebody who goes on.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The same for who asks one node only, which mostly does not lead.
+const TIMEOUT_PINNED: Duration = Duration::from_millis(250);
+
+/// How often the state is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How the load went.
+pub(super) struct Loaded {
+    /// Nodes that ended though nobody killed them, and how.
+    pub ended: Vec<(NodeId, ExitStatus)>,
+    /// Somebody wanted to see the end.
+    pub is_interrupted: bool,
+    /// Some fault was aimed at the leader.
+    pub wanted_leader: bool,
+    /// Some fault hit the leader it was aimed at.
+    pub hit_leader: bool,
+}
+
+/// Ctrl-C and its like: the first ends the load, the second ends us, and the nodes with us.
+pub(super) struct Interrupts(Arc<AtomicBool>);
+
+impl Interrupts {
+    pub fn watch() -> io::Result<Interrupts> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            flag::register_conditional_shutdown(signal, CRASHED.into(), flag.clone())?;
+            flag::register(signal, flag.clone())?;
+        }
+        Ok(Interrupts(flag))
+    }
+
+    fn came(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs clients and faults for as long as planned, or until interrupted, or until a node ends that
+/// should not. All is healed afterwards, in so far as the nemesis did it.
+pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, Error> {
+    let Scene { plan, schedule, nodes, proxy, recorder } = scene;
+    // Where what a pinned client sends to all other nodes ends: nobody reads it.
+    let void = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("a socket"))?;
+    let void = void.local_addr().map_err(Error::io("a socket"))?;
+    let ids = nodes.ids();
+    let access = |place: usize| {
+        let pinned = pinned(place, &ids);
+        let group = Endpoint::Client(place as u32);
+        let (cluster, secret) = nodes.view(|node| match pinned {
+            Some(only) if only != node => void,
+            _ => proxy.address(group, node),
+        });
+        let timeout = if pinned.is_some() { TIMEOUT_PINNED } else { TIMEOUT };
+        (Access { cluster, secret, timeout }, pinned.is_some())
+    };
+    let (is_over, next_process) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (pace, known) = (Pace::new(plan.rate), Known::new(plan.keys));
+    let shared = Shared {
+        recorder,
+        pace: &pace,
+        known: &known,
+        next_process: &next_process,
+        is_over: &is_over,
+    };
+    let (begun, interrupt) = (Instant::now(), Interrupt::default());
+    thread::scope(|scope| {
+        let mut clients = Vec::new();
+        for place in 0..plan.concurrency {
+            let (access, only_reads) = access(place);
+            let draw = Draw::new(plan.seed, place, plan.keys, only_reads);
+            let shared = &shared;
+            clients.push(scope.spawn(move || process::occupy(draw, &access, shared)));
+        }
+        let monitor = scope.spawn(|| {
+            let ended = watch(scene, interrupts, begun);
+            is_over.store(true, Ordering::Relaxed);
+            interrupt.now();
+            ended
+        });
+        let mut clock = WallClock::since(begun, interrupt.clone());
+        let mut told = Told::default();
+        let mut events = |event| told.take(event, schedule, recorder);
+        // Here, and not in a thread of its own: nodes that it restarts die with their thread.
+        let executed =
+            nemesis::execute(schedule, &mut Surgeon(nodes), proxy, &mut clock, &mut events);
+        if executed.is_ok() {
+            clock.wait_until(plan.time_limit.as_millis() as u64);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let ended = monitor.join().expect("the monitor does not panic");
+        for client in clients {
+            let done = client.join().expect("clients do not panic");
+            done.map_err(Error::io("a client's socket"))?;
+        }
+        // A node that ended by itself cannot be killed or paused; that it ended is the news.
+        if ended.is_empty() {
+            executed.map_err(Error::io("the nemesis"))?;
+        }
+        Ok(Loaded {
+            ended,
+            is_interrupted: interrupts.came(),
+            wanted_leader: told.wanted_leader,
+            hit_leader: told.hit_leader,
+        })
+    })
+}
+
+/// Every other client asks one node only, whether it leads or not, and only reads: a deposed leader
+/// that answers is found out by whoever does not look elsewhere.
+fn pinned(place: usize, ids: &[NodeId]) -> Option<NodeId> {
+    (place % 2 == 1).then(|| ids[place / 2 % ids.len()])
+}
+
+/// Looks on until it is over, and returns who ended unasked.
+fn watch(scene: &Scene<'_>, interrupts: &Interrupts, begun: Instant) -> Vec<(NodeId, ExitStatus)> {
+    let line = StatusLine::new(scene.plan.time_limit);
+    loop {
+        let ended = scene.nodes.ended();
+        let elapsed = begun.elapsed();
+        if !ended.is_empty() || interrupts.came() || elapsed >= scene.plan.time_limit {
+            line.clear();
+            return ended;
+        }
+        line.show(elapsed, scene.recorder);
+        thread::sleep(LOOK);
+    }
+}
+
+/// What one sees on a terminal while it lasts.
+struct StatusLine(Option<ProgressBar>);
+
+impl StatusLine {
+    fn new(time_limit: Duration) -> StatusLine {
+        let style = ProgressStyle::with_template("[{bar:20}] {msg}");
+        let style = style.expect("the template is right").progress_chars("=> ");
+        let bar = || ProgressBar::new(time_limit.as_millis() as u64).with_style(style);
+        StatusLine(io::stderr().is_terminal().then(bar))
+    }
+
+    fn show(&self, elapsed: Duration, recorder: &Recorder) {
+        let Some(bar) = &self.0 else { return };
+        let counts = recorder.counts();
+        let faults = recorder.faults();
+        let active = faults.iter().filter(|fault| fault.healed.is_none());
+        let active: Vec<&str> = active.map(|fault| fault.what.as_str()).collect();
+        let ok: u64 = counts.ok.iter().sum();
+        bar.set_position(elapsed.as_millis() as u64);
+        bar.set_message(format!(
+            "{} s · {ok} ok · {} failed · {} indeterminate · {}",
+            elapsed.as_secs(),
+            counts.failed,
+            counts.indeterminate,
+            if active.is_empty() { String::from("all is well") } else { active.join(", ") }
+        ));
+    }
+
+    fn clear(&self) {
+        self.0.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
+/// What the nemesis told, as the history has it.
+#[derive(Default)]
+struct Told {
+    /// Their numbers in the history, by step.
+    numbers: BTreeMap<usize, usize>,
+    wanted_leader: bool,
+    hit_leader: bool,
+}
+
+impl Told {
+    fn take(&mut self, Event { step, what, .. }: Event, plan: &nemesis::Plan, to: &Recorder) {
+        let fault = &plan.steps[step].fault;
+        match what {
+            What::Began { nodes, links, leader } => {
+                let names: Vec<String> = nodes.iter().map(|node| format!("n{}", node.0)).collect();
+                let mut text = format!("{fault}: {}", names.join(" "));
+                if let Some(leader) = leader {
+                    text = format!("{text}, n{} leads", leader.0);
+                }
+                let leaves_quorum =
+                    leaves_quorum(fault, &nodes, &links, plan.steps[step].order.len());
+                let number = to.fault_begins(fault.kind().name(), &text, leaves_quorum);
+                self.numbers.insert(step, number);
+                self.wanted_leader |= fault.wants_leader();
+                self.hit_leader |= leader.is_some();
+            }
+            What::TookEffect => to.noted(&format!("took effect: {fault}")),
+            What::Healed { touched } => to.fault_ends(self.numbers[&step], touched),
+        }
+    }
+}
+
+/// Whether some node of `count` still reaches a quorum, both ways, itself included.
+/// `nodes`, `links`: what the fault is done to.
+fn leaves_quorum(fault: &nemesis::Fault, nodes: &[NodeId], links: &[Link], count: usize) -> bool {
+    use nemesis::Fault;
+    let is_quorum = |reached: usize| reached > count / 2;
+    match fault {
+        Fault::Kill(_) | Fault::Pause(_) | Fault::RestartAll => is_quorum(count - nodes.len()),
+        Fault::Partition(_) => nodes.iter().any(|&one| {
+            let cut = |from, to| links.contains(&Link::between(from, to));
+            let reaches = |other: &&NodeId| !cut(one, **other) && !cut(**other, one);
+            is_quorum(nodes.iter().filter(reaches).count())
+        }),
+        Fault::Weather { .. } | Fault::Clock { .. } => true,
+    }
+}
+
+/// What the nemesis may do to nodes.
+struct Surgeon<'a>(&'a Nodes);
+
+impl nemesis::Cluster for Surgeon<'_> {
+    fn kill(&mut self, node: NodeId) -> io::Result<()> {
+        done(self.0.kill(node), node)
+    }
+
+    fn restart(&mut self, node: NodeId) -> io::Result<()> {
+        self.0.start(node).map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    fn pause(&mut self, node: NodeId) -> io::Result<()> {
+        done(self.0.pause(node), node)
+    }
+
+    fn resume(&mut self, node: NodeId) -> io::Result<()> {
+        done(self.0.resume(node), node)
+    }
+
+    fn set_clock(&mut self, _: NodeId, _: u32) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "no means to skew the clock of a node"))
+    }
+
+    fn leader(&mut self) -> Option<NodeId> {
+        self.0.leader()
+    }
+}
+
+fn done(is_done: bool, node: NodeId) -> io::Result<()> {
+    match is_done {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("node {} does not run", node.0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nemesis::{Fault, Shape, Target};
+
+    #[test]
+    fn a_quorum_is_counted_by_links_that_work_both_ways() {
+        let ids: Vec<NodeId> = (1..=3).map(NodeId).collect();
+        let link = |from, to| Link::between(NodeId(from), NodeId(to));
+        let partition = Fault::Partition(Shape::MajoritiesRing);
+        let of = |links: &[Link]| leaves_quorum(&partition, &ids, links, 3);
+        assert!(of(&[]));
+        assert!(of(&[link(1, 2), link(1, 3)]), "2 and 3 have each other");
+        assert!(of(&[link(1, 2), link(2, 3)]), "1 and 3 have each other");
+        assert!(!of(&[link(1, 2), link(2, 3), link(3, 1)]), "a ring of one-way links");
+        let kill = Fault::Kill(Target::One);
+        assert!(leaves_quorum(&kill, &ids[..1], &[], 3));
+        assert!(!leaves_quorum(&kill, &ids[..2], &[], 3));
+        assert!(!leaves_quorum(&Fault::RestartAll, &ids, &[], 3));
+        assert!(!leaves_quorum(&kill, &ids[..2], &[], 4), "half is no quorum");
+    }
+}

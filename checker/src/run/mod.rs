@@ -1,0 +1,226 @@
+//! `checker run`: one test of a real cluster, from start to verdict.
+//!
+//! ```text
+//!   boot ─► load, while the nemesis breaks things ─► heal ─► read every key ─► replicas equal? ─► judge
+//!            └── history.jsonl ◄──────────────────────────────┘
+//! ```
+//! The seed decides which operations are asked for and which faults are planned. It does not decide
+//! how threads, sockets and disks take turns: the same seed is the same test, not the same run.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use node::wire::NodeId;
+use serde_json::json;
+
+use crate::cluster::{self, Nodes, Site};
+use crate::history::ReadError;
+use crate::nemesis::{self, Kind};
+use crate::proxy::{Endpoint, Proxy};
+use crate::store::Folder;
+use crate::verify;
+
+mod ending;
+mod load;
+mod outcome;
+mod record;
+mod told;
+
+pub use outcome::Outcome;
+pub use record::{Counts, Fault, Recorder};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many nodes.
+    pub nodes: u16,
+    /// How long to load the cluster.
+    pub time_limit: Duration,
+    /// How many clients at a time.
+    pub concurrency: usize,
+    /// Operations a second over all clients; 0 is as fast as they complete.
+    pub rate: u32,
+    /// How many keys.
+    pub keys: usize,
+    /// Which faults.
+    pub nemesis: Vec<Kind>,
+    /// About how long from the beginning of a fault to the next.
+    pub nemesis_interval: Duration,
+    /// How many replication groups.
+    pub partitions: u32,
+    /// What operations and faults are drawn from.
+    pub seed: u64,
+    /// Where results go.
+    pub store: PathBuf,
+    /// The program to judge; by default the `node` beside this program.
+    pub node_bin: Option<PathBuf>,
+    /// The command that repeats this test.
+    pub command: String,
+}
+
+/// Why there is no verdict.
+#[derive(Debug)]
+pub enum Error {
+    /// There is no program to judge.
+    NoProgram(PathBuf),
+    /// The options contradict each other.
+    Impossible(&'static str),
+    /// There is no cluster.
+    Cluster(cluster::Error),
+    /// A file, a socket or a signal failed.
+    Io {
+        /// What was to be done.
+        what: &'static str,
+        /// Why it was not.
+        error: io::Error,
+    },
+    /// Our own history is none.
+    History(ReadError),
+}
+
+/// All that a run consists of.
+struct Scene<'a> {
+    plan: &'a Plan,
+    schedule: nemesis::Plan,
+    nodes: &'a Nodes,
+    proxy: &'a Proxy,
+    recorder: &'a Recorder,
+}
+
+/// How long nodes may take until all of them answer.
+const BOOT: Duration = Duration::from_secs(20);
+
+/// Runs a test, prints what was found, and returns it. Must be called from the main thread: nodes
+/// die with the thread that starts them.
+pub fn run(plan: &Plan) -> Result<Outcome, Error> {
+    eprintln!("seed {}", plan.seed);
+    let program = plan.program()?;
+    let ids: Vec<NodeId> = (1..=plan.nodes).map(NodeId).collect();
+    let options = plan.faults(&ids);
+    if let Some(why) = options.refusal() {
+        return Err(Error::Impossible(why));
+    }
+    let interrupts = load::Interrupts::watch().map_err(Error::io("signals"))?;
+    let folder = Folder::create(&plan.store, &plan.name()).map_err(Error::io("the store"))?;
+
+    let addresses = cluster::free_addresses(ids.len()).map_err(Error::io("addresses"))?;
+    let site = Site {
+        dir: folder.nodes(),
+        program,
+        partitions: plan.partitions,
+        nodes: ids.iter().copied().zip(addresses).collect(),
+    };
+    // Each client is a group of its own, and so is who reads at last through each node.
+    let groups = (plan.concurrency + ids.len()) as u32;
+    let proxy = Proxy::start(&site.nodes, groups, plan.seed).map_err(Error::io("the proxy"))?;
+    let view = |from, to| proxy.address(Endpoint::Node(from), to);
+    let nodes = Nodes::prepare(site, view).map_err(Error::Cluster)?;
+    let schedule = nemesis::draw(plan.seed, &options);
+    folder.write_test(&plan.test(&schedule)).map_err(Error::io("the store"))?;
+    nodes.start_all(BOOT).map_err(Error::Cluster)?;
+
+    let recorder = Recorder::create(&folder.history()).map_err(Error::io("the history"))?;
+    let scene = Scene { plan, schedule, nodes: &nodes, proxy: &proxy, recorder: &recorder };
+    let loaded = load::run(&scene, &interrupts)?;
+    let ending = ending::end(&scene)?;
+    recorder.finish().map_err(Error::io("the history"))?;
+    drop(nodes);
+
+    let verifying = verify::Plan::of_own();
+    let name = folder.history();
+    let name = name.to_string_lossy();
+    let judged = verify::judge(&verifying, &folder.history(), &name).map_err(Error::History)?;
+    let outcome = Outcome::of(&scene_facts(&recorder, plan), &loaded, &ending, judged.finding);
+    let report = told::Report { plan, folder: &folder, outcome: &outcome, judged: &judged };
+    let results = report.results(&verifying, &recorder, &ending);
+    folder.write_results(&results).map_err(Error::io("the store"))?;
+    report.print(&recorder).map_err(Error::io("standard output"))?;
+    Ok(outcome)
+}
+
+fn scene_facts(recorder: &Recorder, plan: &Plan) -> outcome::Facts {
+    outcome::Facts {
+        counts: recorder.counts(),
+        faults: recorder.faults(),
+        asked_for_faults: !plan.nemesis.is_empty(),
+    }
+}
+
+impl Plan {
+    /// The program of a node.
+    fn program(&self) -> Result<PathBuf, Error> {
+        let beside = || Ok(std::env::current_exe()?.with_file_name("node"));
+        let program = self.node_bin.clone().map_or_else(beside, Ok);
+        let program = program.map_err(Error::io("the program of a node"))?;
+        // Relative names must hold in the guard too, and a name without a folder is no search.
+        let absolute = program.canonicalize().ok().filter(|program| program.is_file());
+        absolute.ok_or(Error::NoProgram(program))
+    }
+
+    fn faults(&self, ids: &[NodeId]) -> nemesis::Options {
+        nemesis::Options {
+            kinds: self.nemesis.clone(),
+            interval_ms: self.nemesis_interval.as_millis() as u64,
+            time_limit_ms: self.time_limit.as_millis() as u64,
+            nodes: ids.to_vec(),
+        }
+    }
+
+    /// What runs like this are called in the store.
+    fn name(&self) -> String {
+        let names: Vec<&str> = self.nemesis.iter().map(|kind| kind.name()).collect();
+        if names.is_empty() { String::from("calm") } else { names.join("+") }
+    }
+
+    /// Everything needed to repeat it.
+    fn test(&self, schedule: &nemesis::Plan) -> serde_json::Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "command": self.command,
+            "seed": self.seed,
+            "nodes": self.nodes,
+            "time_limit_ms": self.time_limit.as_millis() as u64,
+            "concurrency": self.concurrency,
+            "rate": self.rate,
+            "keys": self.keys,
+            "nemesis": self.nemesis.iter().map(|kind| kind.name()).collect::<Vec<&str>>(),
+            "nemesis_interval_ms": self.nemesis_interval.as_millis() as u64,
+            "partitions": self.partitions,
+            "schedule": schedule,
+        })
+    }
+}
+
+impl Error {
+    /// The exit code that tells it.
+    pub fn code(&self) -> u8 {
+        match self {
+            Error::NoProgram(_) | Error::Impossible(_) => crate::cli::BAD_ARGUMENTS,
+            _ => crate::cli::CRASHED,
+        }
+    }
+
+    fn io(what: &'static str) -> impl Fn(io::Error) -> Error {
+        move |error| Error::Io { what, error }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoProgram(path) => write!(
+                f,
+                "{}: no such program; build it with `cargo build -p node`, or name one with --node-bin",
+                path.display()
+            ),
+            Error::Impossible(why) => write!(f, "--nemesis: {why}"),
+            Error::Cluster(error) => write!(f, "{error}"),
+            Error::Io { what, error } => write!(f, "{what}: {error}"),
+            Error::History(error) => write!(f, "what was recorded is no history: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

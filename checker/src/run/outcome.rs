@@ -1,0 +1,173 @@
+//! The verdict over a run: that over its history, and whether it proves anything.
+
+use std::collections::BTreeMap;
+
+use super::ending::Ending;
+use super::load::Loaded;
+use super::record::{Counts, Fault};
+use crate::verify::Finding;
+use crate::workload::Kind;
+
+/// What was found, worst first.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// In one word.
+    pub word: &'static str,
+    /// The exit code that tells it.
+    pub code: u8,
+    /// Why, besides what the history shows; each in one sentence.
+    pub reasons: Vec<String>,
+    /// The load was ended early.
+    pub is_interrupted: bool,
+}
+
+/// What was recorded.
+pub(super) struct Facts {
+    pub counts: Counts,
+    pub faults: Vec<Fault>,
+    pub asked_for_faults: bool,
+}
+
+/// So many operations of each kind must succeed, in all, and while faults of each kind lasted.
+const OK_MIN: u64 = 5;
+
+impl Outcome {
+    pub(super) fn of(facts: &Facts, loaded: &Loaded, ending: &Ending, finding: Finding) -> Outcome {
+        let ended = loaded.ended.iter().map(|(id, status)| {
+            format!("node {} ended by itself during the load: {status}; see its log", id.0)
+        });
+        let ended: Vec<String> = ended.collect();
+        let vacuous = vacuous(facts, loaded, ending);
+        let (word, code) = match finding {
+            Finding::Unproven | Finding::Unreadable => (Finding::Unproven.name(), 255),
+            Finding::Invalid => (Finding::Invalid.name(), 1),
+            _ if !ending.diverged.is_empty() => (Finding::Invalid.name(), 1),
+            _ if !ended.is_empty() => ("crashed", 255),
+            Finding::Unknown => (Finding::Unknown.name(), 2),
+            Finding::Vacuous => (Finding::Vacuous.name(), 3),
+            Finding::Valid if !vacuous.is_empty() => (Finding::Vacuous.name(), 3),
+            Finding::Valid => (Finding::Valid.name(), 0),
+        };
+        let reasons = ending.diverged.iter().cloned().chain(ended).chain(vacuous).collect();
+        Outcome { word, code, reasons, is_interrupted: loaded.is_interrupted }
+    }
+}
+
+/// Why nothing was proven, even if all that was seen is well.
+fn vacuous(facts: &Facts, loaded: &Loaded, ending: &Ending) -> Vec<String> {
+    let mut reasons = ending.failed.clone();
+    for kind in Kind::ALL {
+        let ok = facts.counts.ok[kind.index()];
+        if ok < OK_MIN {
+            reasons.push(format!("only {ok} operations of the kind {} succeeded", kind.name()));
+        }
+    }
+    if facts.asked_for_faults && facts.faults.is_empty() {
+        let advice = "allow more time, or a shorter --nemesis-interval";
+        reasons.push(format!("no fault took place: {advice}"));
+    }
+    for fault in facts.faults.iter().filter(|fault| fault.touched == 0) {
+        reasons.push(format!("a fault touched nothing: {}", fault.what));
+    }
+    if loaded.wanted_leader && !loaded.hit_leader {
+        reasons.push(String::from("no leader was ever hit, although faults were aimed at it"));
+    }
+    // While no quorum is left, nothing can succeed.
+    for (family, ok) in meanwhile(facts.faults.iter().filter(|fault| fault.leaves_quorum)) {
+        for kind in Kind::ALL.into_iter().filter(|kind| ok[kind.index()] < OK_MIN) {
+            let (count, kind) = (ok[kind.index()], kind.name());
+            reasons.push(format!("only {count} {kind} succeeded while {family} lasted"));
+        }
+    }
+    reasons
+}
+
+/// What succeeded while faults of each kind lasted, by [`Kind::index`].
+pub(super) fn meanwhile<'a>(
+    faults: impl IntoIterator<Item = &'a Fault>,
+) -> BTreeMap<&'a str, [u64; 3]> {
+    let mut all: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    for fault in faults {
+        let sum = all.entry(&fault.kind).or_default();
+        (0..3).for_each(|index| sum[index] += fault.ok[index]);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kill() -> Fault {
+        let (kind, what) = ("kill".to_string(), "kill leader: n1".to_string());
+        let (begun, healed, touched, ok) = (1, Some(2), 1, [9, 9, 9]);
+        Fault { kind, what, leaves_quorum: true, begun, healed, touched, ok }
+    }
+
+    fn good() -> (Facts, Loaded, Ending) {
+        let counts = Counts { invoked: 60, ok: [20, 20, 20], failed: 0, indeterminate: 0 };
+        let facts = Facts { counts, faults: vec![kill()], asked_for_faults: true };
+        let loaded = Loaded {
+            ended: Vec::new(),
+            is_interrupted: false,
+            wanted_leader: true,
+            hit_leader: true,
+        };
+        (facts, loaded, Ending::default())
+    }
+
+    fn of(facts: &Facts, loaded: &Loaded, ending: &Ending, finding: Finding) -> (u8, Vec<String>) {
+        let outcome = Outcome::of(facts, loaded, ending, finding);
+        (outcome.code, outcome.reasons)
+    }
+
+    #[test]
+    fn a_good_run_is_what_its_history_is() {
+        let (facts, loaded, ending) = good();
+        for (finding, code) in [
+            (Finding::Valid, 0),
+            (Finding::Invalid, 1),
+            (Finding::Unknown, 2),
+            (Finding::Vacuous, 3),
+            (Finding::Unproven, 255),
+        ] {
+            assert_eq!(of(&facts, &loaded, &ending, finding), (code, vec![]));
+        }
+    }
+
+    #[test]
+    fn what_proves_nothing_is_vacuous_and_says_why() {
+        let says = |facts: &Facts, loaded: &Loaded, ending: &Ending, why: &str| {
+            let (code, reasons) = of(facts, loaded, ending, Finding::Valid);
+            assert_eq!((code, reasons.len()), (3, 1), "{reasons:?}");
+            assert!(reasons[0].contains(why), "{reasons:?}");
+        };
+        let (mut facts, loaded, ending) = good();
+        facts.counts.ok[Kind::Cas.index()] = 4;
+        says(&facts, &loaded, &ending, "only 4 operations of the kind cas");
+        let (mut facts, mut loaded, mut ending) = good();
+        facts.faults[0].touched = 0;
+        says(&facts, &loaded, &ending, "touched nothing: kill leader");
+        facts.faults[0] = Fault { ok: [9, 0, 9], ..kill() };
+        says(&facts, &loaded, &ending, "only 0 write succeeded while kill lasted");
+        facts.faults = vec![Fault { leaves_quorum: false, ok: [0; 3], ..kill() }];
+        assert_eq!(of(&facts, &loaded, &ending, Finding::Valid).0, 0);
+        loaded.hit_leader = false;
+        says(&facts, &loaded, &ending, "no leader was ever hit");
+        loaded.hit_leader = true;
+        facts.faults.clear();
+        says(&facts, &loaded, &ending, "no fault took place");
+        facts.asked_for_faults = false;
+        ending.failed.push("final read of k3 failed".to_string());
+        says(&facts, &loaded, &ending, "final read of k3");
+    }
+
+    #[test]
+    fn replicas_that_differ_are_invalid_whatever_clients_saw() {
+        let (facts, loaded, mut ending) = good();
+        ending.diverged.push("nodes 1 and 2 differ".to_string());
+        for finding in [Finding::Valid, Finding::Unknown, Finding::Vacuous] {
+            assert_eq!(of(&facts, &loaded, &ending, finding).0, 1);
+        }
+    }
+}

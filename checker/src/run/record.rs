@@ -1,0 +1,256 @@
+//! The history as it happens: every event stamped by one clock and written down in one order.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::{Value as Json, json};
+
+use crate::process::Answer;
+use crate::workload::{Action, Kind, Operation};
+
+/// Writes `history.jsonl`, and counts. An event is recorded when the lock is held: so the order in
+/// the file is one in which things may have happened, whichever thread was faster afterwards.
+pub struct Recorder {
+    begun: Instant,
+    book: Mutex<Book>,
+}
+
+struct Book {
+    out: BufWriter<File>,
+    index: u64,
+    counts: Counts,
+    /// By the number of the fault.
+    faults: Vec<Fault>,
+    /// The first failure to write. There is no history then, whatever comes later.
+    failed: Option<io::Error>,
+}
+
+/// What clients did so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Invoked.
+    pub invoked: u64,
+    /// Succeeded, by [`Kind::index`].
+    pub ok: [u64; 3],
+    /// Surely did not happen, or found what they did not expect.
+    pub failed: u64,
+    /// May have happened.
+    pub indeterminate: u64,
+}
+
+/// A fault of the schedule, as it went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// What kind of fault.
+    pub kind: String,
+    /// What it did, and to whom.
+    pub what: String,
+    /// Whether some node could still reach a quorum, both ways, if this were the only fault.
+    pub leaves_quorum: bool,
+    /// When it began, in nanoseconds since the run did.
+    pub begun: u64,
+    /// When it was healed, likewise.
+    pub healed: Option<u64>,
+    /// How many processes or datagrams it had an effect on.
+    pub touched: u64,
+    /// What succeeded meanwhile, by [`Kind::index`].
+    pub ok: [u64; 3],
+}
+
+impl Recorder {
+    /// Begins a history in this file.
+    pub fn create(file: &Path) -> io::Result<Recorder> {
+        let book = Book {
+            out: BufWriter::new(File::create(file)?),
+            index: 0,
+            counts: Counts::default(),
+            faults: Vec::new(),
+            failed: None,
+        };
+        Ok(Recorder { begun: Instant::now(), book: Mutex::new(book) })
+    }
+
+    /// A process is about to send this.
+    pub fn invoked(&self, process: u64, operation: &Operation) {
+        let (kind, value) = (operation.kind(), value(operation));
+        let mut book = self.book();
+        book.counts.invoked += 1;
+        self.write(&mut book, process.into(), "invoke", kind.name(), &value, None);
+    }
+
+    /// A process had this answer.
+    pub fn completed(&self, process: u64, operation: &Operation, answer: &Answer) {
+        let (kind, mut value) = (operation.kind(), value(operation));
+        let mut error = None;
+        let what = match answer {
+            Answer::Ok(found) => {
+                if kind == Kind::Read {
+                    value = json!([operation.name(), found]);
+                }
+                "ok"
+            }
+            Answer::Mismatch(found) => {
+                error = Some(json!(["mismatch", found]));
+                "fail"
+            }
+            Answer::Missing => {
+                error = Some(json!(["missing"]));
+                "fail"
+            }
+            Answer::NotExecuted(why) => {
+                error = Some(json!(["not-executed", why]));
+                "fail"
+            }
+            Answer::Indeterminate(why) => {
+                error = Some(json!(["unknown", why]));
+                "info"
+            }
+        };
+        let mut book = self.book();
+        book.count(kind, answer);
+        self.write(&mut book, process.into(), what, kind.name(), &value, error.as_ref());
+    }
+
+    /// A fault began. Returns its number.
+    pub fn fault_begins(&self, kind: &str, what: &str, leaves_quorum: bool) -> usize {
+        let mut book = self.book();
+        let begun = self.write(&mut book, "nemesis".into(), "info", kind, &json!(what), None);
+        let (kind, what) = (kind.to_string(), what.to_string());
+        let (healed, touched, ok) = (None, 0, [0; 3]);
+        book.faults.push(Fault { kind, what, leaves_quorum, begun, healed, touched, ok });
+        book.faults.len() - 1
+    }
+
+    /// A fault was healed, having had an effect on so many processes or datagrams.
+    pub fn fault_ends(&self, number: usize, touched: u64) {
+        let mut book = self.book();
+        let Fault { kind, what, .. } = book.faults[number].clone();
+        let what = json!(format!("healed: {what}, touched {touched}"));
+        let time = self.write(&mut book, "nemesis".into(), "info", &kind, &what, None);
+        let fault = &mut book.faults[number];
+        (fault.healed, fault.touched) = (Some(time), touched);
+    }
+
+    /// Something else worth knowing happened.
+    pub fn noted(&self, what: &str) {
+        let mut book = self.book();
+        self.write(&mut book, "nemesis".into(), "info", "note", &json!(what), None);
+    }
+
+    /// What clients did so far.
+    pub fn counts(&self) -> Counts {
+        self.book().counts
+    }
+
+    /// All faults so far.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.book().faults.clone()
+    }
+
+    /// All is in the file now, or never will be.
+    pub fn finish(&self) -> io::Result<()> {
+        let mut book = self.book();
+        let flushed = book.out.flush();
+        book.failed.take().map_or(flushed, Err)
+    }
+
+    /// Writes the next line, in the order of fields that our own reader knows best. Returns its time.
+    fn write(
+        &self,
+        book: &mut Book,
+        process: Json,
+        what: &str,
+        function: &str,
+        value: &Json,
+        error: Option<&Json>,
+    ) -> u64 {
+        let time = self.begun.elapsed().as_nanos() as u64;
+        let index = book.index;
+        let error = error.map_or(String::new(), |error| format!(",\"error\":{error}"));
+        book.index += 1;
+        let written = writeln!(
+            book.out,
+            r#"{{"index":{index},"time":{time},"process":{process},"type":"{what}","f":"{function}","value":{value}{error}}}"#
+        );
+        if let Err(error) = written {
+            book.failed.get_or_insert(error);
+        }
+        time
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn count(&mut self, kind: Kind, answer: &Answer) {
+        match answer {
+            Answer::Ok(_) => {
+                self.counts.ok[kind.index()] += 1;
+                for fault in self.faults.iter_mut().filter(|fault| fault.healed.is_none()) {
+                    fault.ok[kind.index()] += 1;
+                }
+            }
+            Answer::Indeterminate(_) => self.counts.indeterminate += 1,
+            _ => self.counts.failed += 1,
+        }
+    }
+}
+
+/// What is asked for, as invocations have it.
+fn value(operation: &Operation) -> Json {
+    let name = operation.name();
+    match &operation.action {
+        Action::Read => json!([name, null]),
+        Action::Write(new) => json!([name, new]),
+        Action::Cas { old, new } => json!([name, [old, new]]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{self, Pairing};
+    use std::fs;
+
+    #[test]
+    fn what_is_recorded_is_what_verify_reads() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("history.jsonl");
+        let recorder = Recorder::create(&file).expect("a file");
+        let write = Operation { key: 0, action: Action::Write("a \"b\"\n".to_string()) };
+        let swap = Action::Cas { old: None, new: "c".to_string() };
+        let swap = Operation { key: 0, action: swap };
+        recorder.invoked(0, &write);
+        let fault = recorder.fault_begins("kill", "n1", true);
+        recorder.completed(0, &write, &Answer::Ok(None));
+        recorder.fault_ends(fault, 1);
+        for (process, operation, answer) in [
+            (0, &swap, Answer::Mismatch("a \"b\"\n".to_string())),
+            (0, &swap, Answer::Missing),
+            (0, &swap, Answer::NotExecuted("no session".to_string())),
+            (0, &Operation::read(1), Answer::Ok(None)),
+            (0, &swap, Answer::Indeterminate("no answer".to_string())),
+            (1, &Operation::read(0), Answer::Ok(Some("a \"b\"\n".to_string()))),
+        ] {
+            recorder.invoked(process, operation);
+            recorder.completed(process, operation, &answer);
+        }
+        recorder.finish().expect("it is written");
+
+        let text = fs::read(&file).expect("a file");
+        let history = history::read(&text[..], None, &Pairing::default()).expect("a history");
+        let counts = history.counts;
+        assert_eq!((counts.operations, counts.indeterminate, counts.failed), (7, 1, 1));
+        assert_eq!(counts.times_going_back, 0);
+        let operations: Vec<usize> = history.keys.iter().map(|key| key.operations.len()).collect();
+        assert_eq!((operations, history.faults.len()), (vec![5, 1], 2));
+        let ours = recorder.counts();
+        assert_eq!((ours.invoked, ours.ok, ours.failed), (7, [2, 1, 0], 3));
+        assert_eq!(recorder.faults()[0].ok, [0, 1, 0], "only what succeeded before it was healed");
+    }
+}

@@ -1,0 +1,103 @@
+//! What is said of a run: the verdict first, then how to repeat it, then why, then where to look.
+
+use std::io::{self, Write};
+
+use serde_json::{Value as Json, json};
+
+use super::ending::Ending;
+use super::outcome::{Outcome, meanwhile};
+use super::{Plan, Recorder};
+use crate::store::Folder;
+use crate::verify::{self, Judged};
+use crate::workload::Kind;
+
+/// All there is to say.
+pub(super) struct Report<'a> {
+    pub plan: &'a Plan,
+    pub folder: &'a Folder,
+    pub outcome: &'a Outcome,
+    pub judged: &'a Judged<'a>,
+}
+
+impl Report<'_> {
+    /// For people, on standard output.
+    pub fn print(&self, recorder: &Recorder) -> io::Result<()> {
+        let Report { plan, folder, outcome, judged } = self;
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", self.verdict_line())?;
+        if outcome.code != 0 {
+            writeln!(out, "  again: {}", plan.command)?;
+        }
+        for reason in &outcome.reasons {
+            writeln!(out, "  {}", reason.replace('\n', "\n    "))?;
+        }
+        if outcome.is_interrupted {
+            writeln!(out, "  ended early, as asked")?;
+        }
+        verify::explain(&mut out, judged)?;
+        writeln!(out, "  succeeded: {}", kinds(&recorder.counts().ok))?;
+        let faults = recorder.faults();
+        for (family, ok) in meanwhile(&faults) {
+            let of = faults.iter().filter(|fault| fault.kind == family);
+            let touched: u64 = of.clone().map(|fault| fault.touched).sum();
+            let (count, ok) = (of.count(), kinds(&ok));
+            writeln!(out, "  {family}: {count}, touched {touched}; meanwhile {ok}")?;
+        }
+        writeln!(out, "  history, results and logs: {}", folder.path().display())?;
+        out.flush()
+    }
+
+    fn verdict_line(&self) -> String {
+        let Report { outcome, judged, .. } = self;
+        let counts = &judged.history.counts;
+        format!(
+            "{} · {} operations · {} keys · {} indeterminate · judged in {} ms",
+            outcome.word,
+            counts.operations,
+            judged.history.keys.len(),
+            counts.indeterminate,
+            judged.took.as_millis()
+        )
+    }
+
+    /// For machines.
+    pub fn results(&self, verifying: &verify::Plan, recorder: &Recorder, ending: &Ending) -> Json {
+        let Report { plan, outcome, judged, .. } = self;
+        let counts = recorder.counts();
+        let faults = recorder.faults();
+        let faults = faults.iter().map(|fault| {
+            json!({
+                "kind": fault.kind,
+                "what": fault.what,
+                "begun_ns": fault.begun,
+                "healed_ns": fault.healed,
+                "touched": fault.touched,
+                "ok_meanwhile": by_kind(&fault.ok),
+            })
+        });
+        json!({
+            "verdict": outcome.word,
+            "exit_code": outcome.code,
+            "reasons": outcome.reasons,
+            "ended_early": outcome.is_interrupted,
+            "seed": plan.seed,
+            "operations": counts.invoked,
+            "ok": by_kind(&counts.ok),
+            "failed": counts.failed,
+            "indeterminate": counts.indeterminate,
+            "final_reads": ending.reads,
+            "replicas_compared": ending.has_digests,
+            "faults": faults.collect::<Vec<Json>>(),
+            "history": verify::json_of(verifying, judged),
+        })
+    }
+}
+
+fn kinds(ok: &[u64; 3]) -> String {
+    let parts = Kind::ALL.map(|kind| format!("{} {}", ok[kind.index()], kind.name()));
+    parts.join(", ")
+}
+
+fn by_kind(ok: &[u64; 3]) -> Json {
+    Kind::ALL.iter().map(|kind| (kind.name().to_string(), json!(ok[kind.index()]))).collect()
+}

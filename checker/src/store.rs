@@ -1,0 +1,105 @@
+//! Where the results of a run go.
+//!
+//! ```text
+//!   store/NAME/TIMESTAMP/   test.json       everything needed to repeat it
+//!                           history.jsonl   what clients did and saw, for `checker verify`
+//!                           results.json    the verdict, and what it rests on
+//!                           nodes/N/        the log, the cluster file and the data of node N
+//!   store/latest            the newest of these folders
+//! ```
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde_json::Value as Json;
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes a new folder in `store` for a run of this name, and lets `latest` point there.
+    /// An error names the path.
+    pub fn create(store: &Path, name: &str) -> io::Result<Folder> {
+        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        // As Jepsen spells it: no colons, which some tools take for something else.
+        let relative = Path::new(name).join(now.replace([':', '-'], ""));
+        let folder = store.join(&relative);
+        fs::create_dir_all(store.join(name)).map_err(located(store))?;
+        // Not there yet, or two runs would write into one.
+        fs::create_dir(&folder).map_err(located(&folder))?;
+        fs::create_dir(folder.join("nodes")).map_err(located(&folder))?;
+        point_latest(store, &relative)?;
+        Ok(Folder(folder))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the files of the nodes go.
+    pub fn nodes(&self) -> PathBuf {
+        self.0.join("nodes")
+    }
+
+    /// Where the history goes.
+    pub fn history(&self) -> PathBuf {
+        self.0.join("history.jsonl")
+    }
+
+    /// Writes how to repeat the run.
+    pub fn write_test(&self, test: &Json) -> io::Result<()> {
+        self.write("test.json", test)
+    }
+
+    /// Writes what was found.
+    pub fn write_results(&self, results: &Json) -> io::Result<()> {
+        self.write("results.json", results)
+    }
+
+    fn write(&self, name: &str, content: &Json) -> io::Result<()> {
+        let file = self.0.join(name);
+        fs::write(&file, format!("{content:#}\n")).map_err(located(&file))
+    }
+}
+
+/// In one step, so that there always is a `latest`, whoever else does the same.
+fn point_latest(store: &Path, relative: &Path) -> io::Result<()> {
+    let latest = store.join("latest");
+    let new = store.join(format!(".latest-{}", std::process::id()));
+    symlink(relative, &new).map_err(located(&new))?;
+    fs::rename(&new, &latest).map_err(located(&latest))
+}
+
+fn located(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    let path = path.to_path_buf();
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn latest_is_the_newest_run() {
+        let store = tempfile::tempdir().expect("a folder");
+        for seed in [1, 2] {
+            // A run that begins in the same millisecond is refused, and must begin again.
+            let folder = loop {
+                match Folder::create(store.path(), "kill") {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    folder => break folder.expect("it can be made"),
+                }
+            };
+            folder.write_test(&json!({ "seed": seed })).expect("it can be written");
+            let test = fs::read_to_string(store.path().join("latest/test.json")).expect("a file");
+            assert_eq!(serde_json::from_str::<Json>(&test).expect("JSON")["seed"], seed);
+        }
+        assert_eq!(fs::read_dir(store.path().join("kill")).expect("a folder").count(), 2);
+    }
+}
