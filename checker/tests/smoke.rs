@@ -1,0 +1,144 @@
+//! Five seconds against real nodes: the whole of `checker run`, from boot to verdict.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+/// The node, which cargo builds beside us; built now if only this crate's tests were asked for.
+fn node() -> PathBuf {
+    let checker = Path::new(env!("CARGO_BIN_EXE_checker"));
+    let release = checker.parent().is_some_and(|folder| folder.ends_with("release"));
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "node", "--bin", "node"]);
+    build.args(release.then_some("--release"));
+    assert!(build.status().expect("cargo runs").success(), "the node is built");
+    checker.with_file_name("node")
+}
+
+fn run(store: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_checker"));
+    command.arg("run").arg("--store").arg(store).arg("--node-bin").arg(node());
+    command
+}
+
+fn text(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn json(file: &Path) -> Json {
+    let text = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+/// Processes that have this path among their arguments.
+fn processes_of(store: &Path) -> Vec<String> {
+    let name = store.to_str().expect("a plain path").as_bytes();
+    let entries = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let ours = lines.filter(|line| line.windows(name.len()).any(|part| part == name));
+    ours.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
+}
+
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not in a minute: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_broken_and_healed_cluster_is_valid() {
+    let store = tempfile::tempdir().expect("a folder");
+    let seed = env::var("SEED").unwrap_or_else(|_| fastrand::u32(..).to_string());
+    println!("SEED={seed}");
+    let flags = ["--time-limit", "5", "--nemesis-interval", "2", "--nemesis", "kill,pause"];
+    let output = run(store.path()).args(flags).args(["--seed", &seed]).output().expect("it runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(output.stdout.starts_with(b"valid \xc2\xb7 "), "the verdict comes first: {said}");
+
+    let folder = store.path().join("latest");
+    let (results, test) = (json(&folder.join("results.json")), json(&folder.join("test.json")));
+    assert_eq!(test["seed"].to_string(), seed);
+    assert_eq!(results["verdict"], "valid");
+    assert_eq!(results["replicas_compared"], true);
+    assert_eq!(results["final_reads"], 30, "each key through each of three nodes");
+    let faults = results["faults"].as_array().expect("a list");
+    assert_eq!(faults.len(), test["schedule"]["steps"].as_array().expect("a list").len());
+    assert!(faults.iter().all(|fault| fault["touched"].as_u64() > Some(0)), "{faults:?}");
+    for node in 1..=3 {
+        let log = folder.join(format!("nodes/{node}/node.log"));
+        assert!(fs::metadata(&log).is_ok_and(|log| log.len() > 0), "{}", log.display());
+    }
+
+    // Judged again from what was written down, it is the same.
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_checker"));
+    verify.args(["verify", "--json"]).arg(folder.join("history.jsonl"));
+    let verified = verify.output().expect("it runs");
+    let verified: Json = serde_json::from_slice(&verified.stdout).expect("JSON");
+    assert_eq!(verified["verdict"], "valid");
+    assert_eq!(verified["operations"], results["operations"]);
+    assert_eq!(processes_of(store.path()), Vec::<String>::new(), "nothing is left running");
+}
+
+#[test]
+fn nodes_die_with_a_checker_that_is_killed() {
+    let store = tempfile::tempdir().expect("a folder");
+    let mut quiet = run(store.path());
+    quiet.args(["--time-limit", "600", "--nemesis", "none"]);
+    let mut checker = quiet.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    // The checker, and three nodes that have become what they are.
+    let nodes = || processes_of(store.path()).iter().filter(|line| line.contains("--data")).count();
+    eventually("three nodes run", || nodes() == 3);
+    checker.kill().expect("it is our child");
+    checker.wait().expect("it is our child");
+    eventually("the nodes are gone", || processes_of(store.path()).is_empty());
+}
+
+#[test]
+fn an_interrupted_run_is_judged() {
+    let store = tempfile::tempdir().expect("a folder");
+    let mut quiet = run(store.path());
+    quiet.args(["--time-limit", "600", "--nemesis", "none"]);
+    let checker = quiet.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let history = store.path().join("latest/history.jsonl");
+    eventually("there is a history", || {
+        fs::metadata(&history).is_ok_and(|history| history.len() > 20_000)
+    });
+    let interrupt = Command::new("kill").args(["-INT", &checker.id().to_string()]).status();
+    assert!(interrupt.expect("kill runs").success());
+    let output = checker.wait_with_output().expect("it ends");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("ended early, as asked"), "{said}");
+    assert_eq!(processes_of(store.path()), Vec::<String>::new(), "nothing is left running");
+}
+
+#[test]
+fn what_cannot_be_run_is_said_in_one_line() {
+    let store = tempfile::tempdir().expect("a folder");
+    let said = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_checker"));
+        command.args(["run", "--seed", "1", "--store"]).arg(store.path()).args(flags);
+        let output = command.output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, error) = said(&["--node-bin", "no/such/program"]);
+    assert_eq!(code, Some(254), "{error}");
+    assert!(error.contains("no/such/program: no such program"), "{error}");
+    let node = node();
+    let node = node.to_str().expect("a plain path");
+    let (code, error) = said(&["--nodes", "1", "--nemesis", "partition", "--node-bin", node]);
+    assert_eq!((code, error.lines().count()), (Some(254), 2), "the seed, and why: {error}");
+    // A program that ends at once is told with its last words.
+    let (code, error) = said(&["--node-bin", env!("CARGO_BIN_EXE_checker")]);
+    assert_eq!(code, Some(255), "{error}");
+    assert!(error.contains("ended by itself") && error.contains("--id"), "{error}");
+}
