@@ -56,7 +56,8 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
 #[test]
 fn a_broken_and_healed_cluster_is_valid() {
     let store = tempfile::tempdir().expect("a folder");
-    let seed = env::var("SEED").unwrap_or_else(|_| fastrand::u32(..).to_string());
+    // One plan, unless another is asked for: some have little to show in five seconds.
+    let seed = env::var("SEED").unwrap_or_else(|_| "1".to_string());
     println!("SEED={seed}");
     let flags = ["--time-limit", "5", "--nemesis-interval", "2", "--nemesis", "kill,pause"];
     let output = run(store.path()).args(flags).args(["--seed", &seed]).output().expect("it runs");

@@ -191,6 +191,8 @@ impl StatusLine {
 struct Told {
     /// Their numbers in the history, by step.
     numbers: BTreeMap<usize, usize>,
+    /// What lasts, by step.
+    active: BTreeMap<usize, Held>,
     wanted_leader: bool,
     hit_leader: bool,
 }
@@ -205,33 +207,51 @@ impl Told {
                 if let Some(leader) = leader {
                     text = format!("{text}, n{} leads", leader.0);
                 }
-                let leaves_quorum =
-                    leaves_quorum(fault, &nodes, &links, plan.steps[step].order.len());
-                let number = to.fault_begins(fault.kind().name(), &text, leaves_quorum);
+                self.active.insert(step, Held::by(fault, nodes, links));
+                let has_quorum = has_quorum(&plan.steps[step].order, &self.active);
+                let number = to.fault_begins(fault.kind().name(), &text, has_quorum);
                 self.numbers.insert(step, number);
                 self.wanted_leader |= fault.wants_leader();
                 self.hit_leader |= leader.is_some();
             }
             What::TookEffect => to.noted(&format!("took effect: {fault}")),
-            What::Healed { touched } => to.fault_ends(self.numbers[&step], touched),
+            What::Healed { touched } => {
+                self.active.remove(&step);
+                let has_quorum = has_quorum(&plan.steps[step].order, &self.active);
+                to.fault_ends(self.numbers[&step], touched, has_quorum);
+            }
         }
     }
 }
 
-/// Whether some node of `count` still reaches a quorum, both ways, itself included.
-/// `nodes`, `links`: what the fault is done to.
-fn leaves_quorum(fault: &nemesis::Fault, nodes: &[NodeId], links: &[Link], count: usize) -> bool {
-    use nemesis::Fault;
-    let is_quorum = |reached: usize| reached > count / 2;
-    match fault {
-        Fault::Kill(_) | Fault::Pause(_) | Fault::RestartAll => is_quorum(count - nodes.len()),
-        Fault::Partition(_) => nodes.iter().any(|&one| {
-            let cut = |from, to| links.contains(&Link::between(from, to));
-            let reaches = |other: &&NodeId| !cut(one, **other) && !cut(**other, one);
-            is_quorum(nodes.iter().filter(reaches).count())
-        }),
-        Fault::Weather { .. } | Fault::Clock { .. } => true,
+/// What a fault keeps from working.
+#[derive(Default)]
+struct Held {
+    nodes: Vec<NodeId>,
+    links: Vec<Link>,
+}
+
+impl Held {
+    fn by(fault: &nemesis::Fault, nodes: Vec<NodeId>, links: Vec<Link>) -> Held {
+        use nemesis::Fault;
+        match fault {
+            Fault::Kill(_) | Fault::Pause(_) | Fault::RestartAll => Held { nodes, links },
+            Fault::Partition(_) => Held { nodes: Vec::new(), links },
+            // Bad weather and odd clocks are hard to bear, but no excuse.
+            Fault::Weather { .. } | Fault::Clock { .. } => Held::default(),
+        }
     }
+}
+
+/// Whether some node reaches a quorum of `all`, both ways, itself included.
+fn has_quorum(all: &[NodeId], active: &BTreeMap<usize, Held>) -> bool {
+    let works = |node: NodeId| !active.values().any(|held| held.nodes.contains(&node));
+    let passes =
+        |from, to| !active.values().any(|held| held.links.contains(&Link::between(from, to)));
+    all.iter().any(|&one| {
+        let reaches = |&&other: &&NodeId| works(other) && passes(one, other) && passes(other, one);
+        works(one) && all.iter().filter(reaches).count() > all.len() / 2
+    })
 }
 
 /// What the nemesis may do to nodes.
@@ -276,19 +296,22 @@ mod tests {
     use crate::nemesis::{Fault, Shape, Target};
 
     #[test]
-    fn a_quorum_is_counted_by_links_that_work_both_ways() {
-        let ids: Vec<NodeId> = (1..=3).map(NodeId).collect();
+    fn a_quorum_is_of_nodes_that_work_by_links_that_work_both_ways() {
+        let all: Vec<NodeId> = (1..=3).map(NodeId).collect();
         let link = |from, to| Link::between(NodeId(from), NodeId(to));
-        let partition = Fault::Partition(Shape::MajoritiesRing);
-        let of = |links: &[Link]| leaves_quorum(&partition, &ids, links, 3);
-        assert!(of(&[]));
-        assert!(of(&[link(1, 2), link(1, 3)]), "2 and 3 have each other");
-        assert!(of(&[link(1, 2), link(2, 3)]), "1 and 3 have each other");
-        assert!(!of(&[link(1, 2), link(2, 3), link(3, 1)]), "a ring of one-way links");
-        let kill = Fault::Kill(Target::One);
-        assert!(leaves_quorum(&kill, &ids[..1], &[], 3));
-        assert!(!leaves_quorum(&kill, &ids[..2], &[], 3));
-        assert!(!leaves_quorum(&Fault::RestartAll, &ids, &[], 3));
-        assert!(!leaves_quorum(&kill, &ids[..2], &[], 4), "half is no quorum");
+        let ring = Fault::Partition(Shape::MajoritiesRing);
+        let cut = |links: &[Link]| Held::by(&ring, all.clone(), links.to_vec());
+        let kill =
+            |count: usize| Held::by(&Fault::Kill(Target::One), all[..count].to_vec(), vec![]);
+        let of = |held: Vec<Held>| has_quorum(&all, &held.into_iter().enumerate().collect());
+        assert!(of(vec![]));
+        assert!(of(vec![cut(&[link(1, 2), link(1, 3)])]), "2 and 3 have each other");
+        assert!(of(vec![cut(&[link(1, 2), link(2, 3)])]), "1 and 3 have each other");
+        assert!(!of(vec![cut(&[link(1, 2), link(2, 3), link(3, 1)])]), "a ring of one-way links");
+        assert!(of(vec![kill(1)]));
+        assert!(!of(vec![kill(2)]));
+        assert!(!of(vec![kill(1), cut(&[link(2, 3)])]), "each alone would leave one");
+        let four: Vec<NodeId> = (1..=4).map(NodeId).collect();
+        assert!(!has_quorum(&four, &BTreeMap::from([(0, kill(2))])), "half is none");
     }
 }

@@ -31,6 +31,9 @@ pub(super) struct Facts {
 /// So many operations of each kind must succeed, in all, and while faults of each kind lasted.
 const OK_MIN: u64 = 5;
 
+/// The latter only if they left a quorum for so long, some elections and what can be done then.
+const QUORUM_NS_MIN: u64 = 1_000_000_000;
+
 impl Outcome {
     pub(super) fn of(facts: &Facts, loaded: &Loaded, ending: &Ending, finding: Finding) -> Outcome {
         let ended = loaded.ended.iter().map(|(id, status)| {
@@ -72,8 +75,11 @@ fn vacuous(facts: &Facts, loaded: &Loaded, ending: &Ending) -> Vec<String> {
     if loaded.wanted_leader && !loaded.hit_leader {
         reasons.push(String::from("no leader was ever hit, although faults were aimed at it"));
     }
-    // While no quorum is left, nothing can succeed.
-    for (family, ok) in meanwhile(facts.faults.iter().filter(|fault| fault.leaves_quorum)) {
+    for (family, Meanwhile { ok, quorum_ns }) in meanwhile(&facts.faults) {
+        // While no quorum is left, nothing can succeed.
+        if quorum_ns < QUORUM_NS_MIN {
+            continue;
+        }
         for kind in Kind::ALL.into_iter().filter(|kind| ok[kind.index()] < OK_MIN) {
             let (count, kind) = (ok[kind.index()], kind.name());
             reasons.push(format!("only {count} {kind} succeeded while {family} lasted"));
@@ -82,14 +88,22 @@ fn vacuous(facts: &Facts, loaded: &Loaded, ending: &Ending) -> Vec<String> {
     reasons
 }
 
-/// What succeeded while faults of each kind lasted, by [`Kind::index`].
-pub(super) fn meanwhile<'a>(
-    faults: impl IntoIterator<Item = &'a Fault>,
-) -> BTreeMap<&'a str, [u64; 3]> {
-    let mut all: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+/// What went on while faults of one kind lasted.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Meanwhile {
+    /// What succeeded, by [`Kind::index`].
+    pub ok: [u64; 3],
+    /// How long of it there was a quorum.
+    pub quorum_ns: u64,
+}
+
+/// What went on while faults of each kind lasted.
+pub(super) fn meanwhile(faults: &[Fault]) -> BTreeMap<&str, Meanwhile> {
+    let mut all: BTreeMap<&str, Meanwhile> = BTreeMap::new();
     for fault in faults {
         let sum = all.entry(&fault.kind).or_default();
-        (0..3).for_each(|index| sum[index] += fault.ok[index]);
+        sum.quorum_ns += fault.quorum_ns;
+        (0..3).for_each(|index| sum.ok[index] += fault.ok[index]);
     }
     all
 }
@@ -100,8 +114,8 @@ mod tests {
 
     fn kill() -> Fault {
         let (kind, what) = ("kill".to_string(), "kill leader: n1".to_string());
-        let (begun, healed, touched, ok) = (1, Some(2), 1, [9, 9, 9]);
-        Fault { kind, what, leaves_quorum: true, begun, healed, touched, ok }
+        let (begun, healed, quorum_ns) = (1, Some(1 + QUORUM_NS_MIN), QUORUM_NS_MIN);
+        Fault { kind, what, begun, healed, quorum_ns, touched: 1, ok: [9, 9, 9] }
     }
 
     fn good() -> (Facts, Loaded, Ending) {
@@ -150,7 +164,7 @@ mod tests {
         says(&facts, &loaded, &ending, "touched nothing: kill leader");
         facts.faults[0] = Fault { ok: [9, 0, 9], ..kill() };
         says(&facts, &loaded, &ending, "only 0 write succeeded while kill lasted");
-        facts.faults = vec![Fault { leaves_quorum: false, ok: [0; 3], ..kill() }];
+        facts.faults = vec![Fault { quorum_ns: QUORUM_NS_MIN - 1, ok: [0; 3], ..kill() }];
         assert_eq!(of(&facts, &loaded, &ending, Finding::Valid).0, 0);
         loaded.hit_leader = false;
         says(&facts, &loaded, &ending, "no leader was ever hit");

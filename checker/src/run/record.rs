@@ -24,6 +24,8 @@ struct Book {
     counts: Counts,
     /// By the number of the fault.
     faults: Vec<Fault>,
+    /// Since when some node reaches a quorum; `None` if none does.
+    quorum_since: Option<u64>,
     /// The first failure to write. There is no history then, whatever comes later.
     failed: Option<io::Error>,
 }
@@ -48,12 +50,12 @@ pub struct Fault {
     pub kind: String,
     /// What it did, and to whom.
     pub what: String,
-    /// Whether some node could still reach a quorum, both ways, if this were the only fault.
-    pub leaves_quorum: bool,
     /// When it began, in nanoseconds since the run did.
     pub begun: u64,
     /// When it was healed, likewise.
     pub healed: Option<u64>,
+    /// How long of that some node reached a quorum, both ways, whatever other faults lasted.
+    pub quorum_ns: u64,
     /// How many processes or datagrams it had an effect on.
     pub touched: u64,
     /// What succeeded meanwhile, by [`Kind::index`].
@@ -68,6 +70,7 @@ impl Recorder {
             index: 0,
             counts: Counts::default(),
             faults: Vec::new(),
+            quorum_since: Some(0),
             failed: None,
         };
         Ok(Recorder { begun: Instant::now(), book: Mutex::new(book) })
@@ -114,22 +117,24 @@ impl Recorder {
         self.write(&mut book, process.into(), what, kind.name(), &value, error.as_ref());
     }
 
-    /// A fault began. Returns its number.
-    pub fn fault_begins(&self, kind: &str, what: &str, leaves_quorum: bool) -> usize {
+    /// A fault began. Returns its number. `has_quorum`: whether some node now reaches a quorum.
+    pub fn fault_begins(&self, kind: &str, what: &str, has_quorum: bool) -> usize {
         let mut book = self.book();
         let begun = self.write(&mut book, "nemesis".into(), "info", kind, &json!(what), None);
         let (kind, what) = (kind.to_string(), what.to_string());
-        let (healed, touched, ok) = (None, 0, [0; 3]);
-        book.faults.push(Fault { kind, what, leaves_quorum, begun, healed, touched, ok });
+        book.turn(begun, has_quorum);
+        let (healed, quorum_ns, touched, ok) = (None, 0, 0, [0; 3]);
+        book.faults.push(Fault { kind, what, begun, healed, quorum_ns, touched, ok });
         book.faults.len() - 1
     }
 
     /// A fault was healed, having had an effect on so many processes or datagrams.
-    pub fn fault_ends(&self, number: usize, touched: u64) {
+    pub fn fault_ends(&self, number: usize, touched: u64, has_quorum: bool) {
         let mut book = self.book();
         let Fault { kind, what, .. } = book.faults[number].clone();
         let what = json!(format!("healed: {what}, touched {touched}"));
         let time = self.write(&mut book, "nemesis".into(), "info", &kind, &what, None);
+        book.turn(time, has_quorum);
         let fault = &mut book.faults[number];
         (fault.healed, fault.touched) = (Some(time), touched);
     }
@@ -187,6 +192,16 @@ impl Recorder {
 }
 
 impl Book {
+    /// From now on there is a quorum, or there is none.
+    fn turn(&mut self, now: u64, has_quorum: bool) {
+        if let Some(since) = self.quorum_since {
+            for fault in self.faults.iter_mut().filter(|fault| fault.healed.is_none()) {
+                fault.quorum_ns += now - since.max(fault.begun);
+            }
+        }
+        self.quorum_since = has_quorum.then_some(now);
+    }
+
     fn count(&mut self, kind: Kind, answer: &Answer) {
         match answer {
             Answer::Ok(_) => {
@@ -228,7 +243,7 @@ mod tests {
         recorder.invoked(0, &write);
         let fault = recorder.fault_begins("kill", "n1", true);
         recorder.completed(0, &write, &Answer::Ok(None));
-        recorder.fault_ends(fault, 1);
+        recorder.fault_ends(fault, 1, true);
         for (process, operation, answer) in [
             (0, &swap, Answer::Mismatch("a \"b\"\n".to_string())),
             (0, &swap, Answer::Missing),

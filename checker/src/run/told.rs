@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value as Json, json};
 
 use super::ending::Ending;
-use super::outcome::{Outcome, meanwhile};
+use super::outcome::{Meanwhile, Outcome, meanwhile};
 use super::{Plan, Recorder};
 use crate::store::Folder;
 use crate::verify::{self, Judged};
@@ -37,7 +37,7 @@ impl Report<'_> {
         verify::explain(&mut out, judged)?;
         writeln!(out, "  succeeded: {}", kinds(&recorder.counts().ok))?;
         let faults = recorder.faults();
-        for (family, ok) in meanwhile(&faults) {
+        for (family, Meanwhile { ok, .. }) in meanwhile(&faults) {
             let of = faults.iter().filter(|fault| fault.kind == family);
             let touched: u64 = of.clone().map(|fault| fault.touched).sum();
             let (count, ok) = (of.count(), kinds(&ok));
@@ -71,6 +71,7 @@ impl Report<'_> {
                 "what": fault.what,
                 "begun_ns": fault.begun,
                 "healed_ns": fault.healed,
+                "quorum_ns": fault.quorum_ns,
                 "touched": fault.touched,
                 "ok_meanwhile": by_kind(&fault.ok),
             })
