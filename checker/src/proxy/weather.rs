@@ -239,3 +239,114 @@ impl<R: Copy> Lane<R> {
         chance > 0 && self.random.u16(0..1000) < chance
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends numbered datagrams through a lane: what left, and which of it were copies.
+    fn through(lane: &mut Lane<()>, numbers: std::ops::Range<u16>) -> Vec<(u16, bool)> {
+        let mut left = Vec::new();
+        for number in numbers {
+            let mut fates = Vec::new();
+            lane.take((), &number.to_le_bytes(), &mut fates);
+            left.extend(fates.into_iter().filter_map(|fate| match fate {
+                Fate::Send { parcel, is_copy, .. } => {
+                    let number = parcel.bytes.try_into().expect("nothing was cut off");
+                    Some((u16::from_le_bytes(number), is_copy))
+                }
+                Fate::Hold { .. } => None,
+            }));
+        }
+        left
+    }
+
+    fn lane(seed: u64, weather: Weather) -> Lane<()> {
+        let mut lane = Lane::new(Rng::with_seed(seed));
+        lane.set(weather);
+        lane
+    }
+
+    #[test]
+    fn in_clear_weather_nothing_happens() {
+        let mut lane = lane(1, Weather::CLEAR);
+        let left = through(&mut lane, 0..1000);
+        assert_eq!(left, (0..1000).map(|number| (number, false)).collect::<Vec<_>>());
+        assert_eq!(lane.counts, Counts { received: 1000, ..Counts::default() });
+    }
+
+    #[test]
+    fn of_a_thousand_the_seed_says_which_are_lost_and_which_doubled() {
+        let weather = Weather { loss: 100, duplicate: 200, ..Weather::CLEAR };
+        let runs = [7, 7, 8].map(|seed| {
+            let mut lane = lane(seed, weather);
+            (through(&mut lane, 0..1000), lane.counts)
+        });
+        assert_eq!(runs[0], runs[1]);
+        assert_ne!(runs[0], runs[2]);
+        let (left, counts) = &runs[0];
+        let copies = left.iter().filter(|(_, is_copy)| *is_copy).count() as u64;
+        assert_eq!(copies, counts.duplicated);
+        assert_eq!(left.len() as u64 - copies, 1000 - counts.lost);
+        assert!((60..150).contains(&counts.lost) && (120..250).contains(&counts.duplicated));
+    }
+
+    #[test]
+    fn losses_come_in_bursts_and_end_with_their_weather() {
+        let mut lane = lane(3, Weather { loss: 50, burst_max: 5, ..Weather::CLEAR });
+        let left: Vec<u16> =
+            through(&mut lane, 0..5000).iter().map(|(number, _)| *number).collect();
+        let gaps: Vec<u16> = left.windows(2).map(|pair| pair[1] - pair[0] - 1).collect();
+        assert!(gaps.contains(&5), "the longest burst comes about");
+        assert!(lane.counts.lost > 500, "each loss takes two more with it, about");
+        while lane.losing == 0 {
+            through(&mut lane, 0..1);
+        }
+        lane.set(Weather::CLEAR);
+        assert_eq!(through(&mut lane, 0..9).len(), 9);
+    }
+
+    #[test]
+    fn who_is_held_back_is_overtaken_by_few_and_never_forgotten() {
+        let mut lane = lane(5, Weather { reorder: 300, ..Weather::CLEAR });
+        let mut left = through(&mut lane, 0..1000);
+        for (at, (number, _)) in left.iter().enumerate() {
+            assert!(at.abs_diff(usize::from(*number)) <= 2 * OVERTAKEN_MAX as usize);
+        }
+        for number in 0..=1000 {
+            left.extend(lane.release(number).map(|parcel| {
+                let number = parcel.bytes.try_into().expect("nothing was cut off");
+                (u16::from_le_bytes(number), false)
+            }));
+        }
+        assert!(!left.is_sorted() && lane.counts.reordered > 200);
+        left.sort();
+        assert_eq!(left, (0..1000).map(|number| (number, false)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_replayed_is_old() {
+        let mut lane = lane(9, Weather::CLEAR);
+        through(&mut lane, 0..1000);
+        lane.set(Weather { replay: 1000, ..Weather::CLEAR });
+        let left = through(&mut lane, 1000..1100);
+        let copies: Vec<u16> =
+            left.iter().filter(|(_, is_copy)| *is_copy).map(|(number, _)| *number).collect();
+        assert_eq!((copies.len(), lane.counts.replayed), (100, 100));
+        assert!(copies.iter().any(|number| *number < 500), "from before the weather: {copies:?}");
+    }
+
+    #[test]
+    fn weathers_add_up() {
+        let loss = Weather { loss: 500, burst_max: 3, delay_ms: 5, ..Weather::CLEAR };
+        let both = loss.and(Weather { loss: 500, reorder: 1000, delay_ms: 7, ..Weather::CUT });
+        let wanted =
+            Weather { loss: 750, burst_max: 3, reorder: 1000, delay_ms: 12, ..Weather::CUT };
+        assert_eq!(both, wanted);
+        assert_eq!(loss.and(Weather::CLEAR), loss);
+        assert_eq!(
+            wanted.to_string(),
+            "cut, 75 % lost, up to 3 in a row, 100 % reordered, late by 12..12 ms"
+        );
+    }
+}

@@ -1,0 +1,361 @@
+//! Plans drawn and carried out on a cluster that is none: in virtual time, through a real proxy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use checker::nemesis::{
+    Cluster, Event, Fault, Kind, Options, Pace, Plan, Shape, Step, Target, Waited, What, draw,
+    execute,
+};
+use checker::proxy::{Endpoint, Link, Proxy, Weather};
+use clap::ValueEnum;
+use fastrand::Rng;
+use node::wire::NodeId;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The seed of a random test: `SEED` in the environment, or one drawn by lot; printed first.
+fn seed() -> u64 {
+    let given = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("SEED={seed}");
+    seed
+}
+
+fn options(count: u16, kinds: &[Kind]) -> Options {
+    let nodes = (1..=count).map(NodeId).collect();
+    Options { kinds: kinds.to_vec(), interval_ms: 5_000, time_limit_ms: 120_000, nodes }
+}
+
+/// Nodes that are but sockets, and the proxy between them.
+struct Network {
+    proxy: Proxy,
+    sockets: Vec<(NodeId, UdpSocket)>,
+}
+
+impl Network {
+    fn of(count: u16, seed: u64) -> Network {
+        let socket = |id| (NodeId(id), UdpSocket::bind("127.0.0.1:0").expect("a socket"));
+        let sockets: Vec<(NodeId, UdpSocket)> = (1..=count).map(socket).collect();
+        let address = |socket: &UdpSocket| socket.local_addr().expect("it is bound");
+        let nodes: Vec<(NodeId, SocketAddr)> =
+            sockets.iter().map(|(id, socket)| (*id, address(socket))).collect();
+        Network { proxy: Proxy::start(&nodes, 1, seed).expect("sockets on loopback"), sockets }
+    }
+
+    /// Every node says something to every other one, and the proxy has heard it.
+    fn chatter(&self) {
+        let heard = || self.proxy.counters().values().map(|counts| counts.received).sum::<u64>();
+        let mut all = heard();
+        for (from, socket) in &self.sockets {
+            for (to, _) in self.sockets.iter().filter(|(to, _)| to != from) {
+                let face = self.proxy.address(Endpoint::Node(*from), *to);
+                socket.send_to(b"I am", face).expect("loopback takes it");
+                all += 1;
+            }
+        }
+        let deadline = Instant::now() + TIMEOUT;
+        while heard() < all {
+            assert!(Instant::now() < deadline, "the proxy hears");
+            std::thread::yield_now();
+        }
+    }
+
+    fn is_clear(&self) -> bool {
+        self.proxy.links().iter().all(|link| self.proxy.weather(*link) == Weather::CLEAR)
+    }
+}
+
+/// Virtual time, in each moment of which there is chatter. At `until_ms` the run is interrupted.
+struct Moments<'a> {
+    network: &'a Network,
+    now_ms: u64,
+    until_ms: u64,
+}
+
+impl Pace for Moments<'_> {
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn wait_until(&mut self, at_ms: u64) -> Waited {
+        self.network.chatter();
+        self.now_ms = self.now_ms.max(at_ms.min(self.until_ms));
+        if at_ms > self.until_ms { Waited::Interrupted } else { Waited::Due }
+    }
+}
+
+/// A cluster that keeps account of what is done to it.
+struct Nodes {
+    down: BTreeSet<NodeId>,
+    still: BTreeSet<NodeId>,
+    clocks: BTreeMap<NodeId, u32>,
+    /// Who leads, in one of so many answers; otherwise nobody.
+    leader: (NodeId, u8),
+    random: Rng,
+    /// How many things can be done before one fails.
+    until_failure: Option<u32>,
+}
+
+impl Nodes {
+    fn of(network: &Network, seed: u64) -> Nodes {
+        let mut random = Rng::with_seed(seed);
+        let ids: Vec<NodeId> = network.sockets.iter().map(|(id, _)| *id).collect();
+        let leader = (ids[random.usize(0..ids.len())], 1);
+        let (down, still, clocks, until_failure) = Default::default();
+        Nodes { down, still, clocks, leader, random, until_failure }
+    }
+
+    fn is_well(&self) -> bool {
+        self.down.is_empty()
+            && self.still.is_empty()
+            && self.clocks.values().all(|rate| *rate == 100)
+    }
+
+    /// Fails once, when it is time to.
+    fn may_act(&mut self) -> io::Result<()> {
+        let left = self.until_failure;
+        self.until_failure = left.and_then(|left| left.checked_sub(1));
+        if left == Some(0) { Err(io::Error::other("it was to fail")) } else { Ok(()) }
+    }
+}
+
+impl Cluster for Nodes {
+    fn kill(&mut self, node: NodeId) -> io::Result<()> {
+        self.may_act()?;
+        assert!(self.down.insert(node), "{node:?} is down already");
+        self.still.remove(&node);
+        Ok(())
+    }
+
+    fn restart(&mut self, node: NodeId) -> io::Result<()> {
+        self.down.remove(&node);
+        self.may_act()
+    }
+
+    fn pause(&mut self, node: NodeId) -> io::Result<()> {
+        self.may_act()?;
+        assert!(!self.down.contains(&node), "{node:?} is down");
+        self.still.insert(node);
+        Ok(())
+    }
+
+    fn resume(&mut self, node: NodeId) -> io::Result<()> {
+        assert!(!self.down.contains(&node), "{node:?} is down");
+        self.still.remove(&node);
+        self.may_act()
+    }
+
+    fn set_clock(&mut self, node: NodeId, percent: u32) -> io::Result<()> {
+        self.clocks.insert(node, percent);
+        self.may_act()
+    }
+
+    fn leader(&mut self) -> Option<NodeId> {
+        let (leader, every) = self.leader;
+        (self.random.u8(0..every) == 0).then_some(leader)
+    }
+}
+
+/// Carries a plan out on a healthy cluster until then, and tells what was told.
+fn run(
+    network: &Network,
+    nodes: &mut Nodes,
+    plan: &Plan,
+    until_ms: u64,
+) -> (io::Result<()>, Vec<Event>) {
+    let mut events = Vec::new();
+    let mut pace = Moments { network, now_ms: 0, until_ms };
+    let told = &mut |event| events.push(event);
+    (execute(plan, nodes, &network.proxy, &mut pace, told), events)
+}
+
+/// Each fault that began has taken effect at most once and was healed, in this order.
+fn assert_lives(events: &[Event]) {
+    let mut lives: BTreeMap<usize, Vec<&What>> = BTreeMap::new();
+    events.iter().for_each(|event| lives.entry(event.step).or_default().push(&event.what));
+    for (step, life) in lives {
+        let touched = match life[..] {
+            [What::Began { .. }, What::TookEffect, What::Healed { touched }] => *touched > 0,
+            [What::Began { .. }, What::Healed { touched }] => *touched == 0,
+            _ => false,
+        };
+        assert!(touched, "step {step}: {life:?}");
+    }
+    assert!(events.is_sorted_by_key(|event| event.at_ms));
+}
+
+fn step(at_ms: u64, heal_ms: u64, fault: Fault, order: &[u16]) -> Step {
+    Step { at_ms, heal_ms, fault, order: order.iter().map(|id| NodeId(*id)).collect() }
+}
+
+#[test]
+fn a_plan_drawn_twice_is_the_same_and_so_is_one_read_back() {
+    let seed = seed();
+    for seed in (0..50).map(|number| seed.wrapping_add(number)) {
+        let options = options(5, Kind::value_variants());
+        let plan = draw(seed, &options);
+        assert_eq!(plan, draw(seed, &options));
+        let json = serde_json::to_string(&plan).expect("JSON");
+        assert_eq!(serde_json::from_str::<Plan>(&json).expect("a plan"), plan, "{json}");
+        assert_eq!(plan.to_string().lines().count(), plan.steps.len());
+        assert_ne!(plan, draw(seed.wrapping_add(1), &options));
+    }
+}
+
+#[test]
+fn a_step_is_written_in_one_line_and_one_object() {
+    let weather = Weather { loss: 125, burst_max: 3, ..Weather::CLEAR };
+    let fault = Fault::Weather { kind: Kind::Loss, target: Target::Leader, weather };
+    let step = step(1_250, 4_000, fault, &[2, 1, 3]);
+    let line = "   1.250 to    4.000 s  loss leader: 12.5 % lost, up to 3 in a row  (nodes 2 1 3)";
+    assert_eq!(step.to_string(), line);
+    let json = r#"{"at_ms":0,"heal_ms":1,"fault":{"partition":"bridge"},"order":[2,1]}"#;
+    let read: Step = serde_json::from_str(json).expect("a step");
+    assert_eq!(serde_json::to_string(&read).expect("JSON"), json);
+    assert_eq!(read.fault, Fault::Partition(Shape::Bridge));
+    assert!(serde_json::from_str::<Step>(&json.replace("order", "ordre")).is_err());
+}
+
+#[test]
+fn a_plan_leaves_out_nothing_that_was_asked_for() {
+    let seed = seed();
+    for seed in (0..50).map(|number| seed.wrapping_add(number)) {
+        let options = options(5, Kind::value_variants());
+        let steps = draw(seed, &options).steps;
+        for kind in Kind::value_variants() {
+            assert!(steps.iter().any(|step| step.fault.kind() == *kind), "{kind:?}");
+        }
+        for pair in steps.windows(2) {
+            assert!(pair[0].at_ms < pair[1].at_ms);
+            let same = pair[0].fault.kind() == pair[1].fault.kind();
+            assert!(!same || pair[0].heal_ms < pair[1].at_ms, "one of a kind at a time: {pair:?}");
+        }
+        assert!(steps.iter().all(|step| step.at_ms < step.heal_ms && step.heal_ms < 120_000));
+        let overlaps = |pair: &[Step]| pair[1].at_ms < pair[0].heal_ms;
+        assert!(steps.windows(2).any(overlaps), "some faults come together");
+        let partitions = draw(seed, &self::options(5, &[Kind::Partition])).steps;
+        for shape in Shape::ALL {
+            assert!(partitions.iter().any(|step| step.fault == Fault::Partition(shape)));
+        }
+        let kills = draw(seed, &self::options(3, &[Kind::Kill])).steps;
+        assert!(kills.iter().any(|step| step.fault.wants_leader()));
+    }
+    assert_eq!(draw(seed, &options(3, &[])), Plan::default());
+    assert!(options(1, &[Kind::Partition]).refusal().is_some());
+    assert!(options(2, &[Kind::Partition]).refusal().is_none());
+}
+
+#[test]
+fn whatever_happens_all_is_healed() {
+    let seed = seed();
+    let mut random = Rng::with_seed(seed);
+    let mut begun = 0;
+    for round in 0..60 {
+        let count = [2, 3, 4, 5, 7][round % 5];
+        let network = Network::of(count, random.u64(..));
+        let mut options = options(count, Kind::value_variants());
+        options.time_limit_ms = 40_000;
+        let plan = draw(random.u64(..), &options);
+        let mut nodes = Nodes::of(&network, random.u64(..));
+        nodes.leader.1 = random.u8(1..4);
+        // A third runs to its end, a third is interrupted, in a third something fails.
+        let until_ms = if round % 3 == 1 { random.u64(0..40_000) } else { u64::MAX };
+        nodes.until_failure = (round % 3 == 2).then(|| random.u32(0..12));
+        let (result, events) = run(&network, &mut nodes, &plan, until_ms);
+        assert!(nodes.is_well() && network.is_clear(), "round {round} of {plan}");
+        assert_eq!(result.is_err(), round % 3 == 2 && nodes.until_failure.is_none(), "{result:?}");
+        assert_lives(&events);
+        let began = events.iter().filter(|event| matches!(event.what, What::Began { .. })).count();
+        assert!(round % 3 != 0 || began == plan.steps.len());
+        begun += began;
+    }
+    assert!(begun > 100, "{begun} faults");
+}
+
+#[test]
+fn a_listener_that_panics_leaves_nothing_broken() {
+    let network = Network::of(3, 1);
+    let mut nodes = Nodes::of(&network, 1);
+    let faults = [
+        Fault::Partition(Shape::One),
+        Fault::Pause(Target::One),
+        Fault::Kill(Target::One),
+        Fault::RestartAll,
+    ];
+    let steps = (0..).zip(faults).map(|(at, fault)| step(at, 1_000, fault, &[1, 2, 3]));
+    let plan = Plan { steps: steps.collect() };
+    let mut pace = Moments { network: &network, now_ms: 0, until_ms: u64::MAX };
+    let listener = &mut |event: Event| assert!(event.step < 3, "the last one is too much");
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        execute(&plan, &mut nodes, &network.proxy, &mut pace, listener)
+    }));
+    assert!(ended.is_err());
+    assert!(nodes.is_well() && network.is_clear());
+}
+
+#[test]
+fn the_leader_is_the_one_of_the_moment() {
+    let network = Network::of(3, 1);
+    let mut nodes = Nodes::of(&network, 1);
+    nodes.leader = (NodeId(3), 1);
+    let steps = vec![
+        step(0, 1_000, Fault::Partition(Shape::OneWayIn), &[1, 2, 3]),
+        step(2_000, 3_000, Fault::Kill(Target::Leader), &[1, 2, 3]),
+        // It is down by then, and hit when it is back.
+        step(2_500, 9_000, Fault::Pause(Target::Leader), &[3, 1, 2]),
+    ];
+    let (result, events) = run(&network, &mut nodes, &Plan { steps }, u64::MAX);
+    result.expect("nothing fails");
+    let began = events.into_iter().filter_map(|event| match event.what {
+        What::Began { nodes, links, leader } => Some((event.at_ms, nodes, links, leader)),
+        _ => None,
+    });
+    let (one, two, three) = (NodeId(1), NodeId(2), NodeId(3));
+    let cut = vec![Link::between(one, three), Link::between(two, three)];
+    let wanted = [
+        (0, vec![three, one, two], cut, Some(three)),
+        (2_000, vec![three], vec![], Some(three)),
+        (3_000, vec![three], vec![], Some(three)),
+    ];
+    assert_eq!(began.collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn faults_on_the_same_link_and_node_heal_one_by_one() {
+    let network = Network::of(3, 1);
+    let mut nodes = Nodes::of(&network, 1);
+    let weather = Weather { duplicate: 500, ..Weather::CLEAR };
+    let fault = Fault::Weather { kind: Kind::Duplicate, target: Target::All, weather };
+    let steps = vec![
+        step(0, 2_000, Fault::Partition(Shape::One), &[1, 2, 3]),
+        step(500, 1_000, Fault::Partition(Shape::Halves), &[1, 2, 3]),
+        step(500, 3_000, fault, &[1, 2, 3]),
+        step(500, 4_000, Fault::RestartAll, &[1, 2, 3]),
+        step(600, 1_500, Fault::Kill(Target::Minority), &[1, 2, 3]),
+    ];
+    let plan = Plan { steps };
+    let link = Link::between(NodeId(1), NodeId(2));
+    let mut seen = Vec::new();
+    let mut pace = Moments { network: &network, now_ms: 0, until_ms: u64::MAX };
+    let told = &mut |event: Event| {
+        if let What::Healed { touched } = event.what {
+            let weather = network.proxy.weather(link);
+            seen.push((event.at_ms, weather.cut, weather.duplicate, touched > 0));
+        }
+    };
+    execute(&plan, &mut nodes, &network.proxy, &mut pace, told).expect("nothing fails");
+    let wanted = [
+        (1_000, true, 500, true),
+        // All were down when it came.
+        (1_500, true, 500, false),
+        (2_000, false, 500, true),
+        (3_000, false, 0, true),
+        (4_000, false, 0, true),
+    ];
+    assert_eq!(seen, wanted);
+    assert!(nodes.is_well());
+}
