@@ -1,11 +1,10 @@
 //! The thread of the proxy: from socket to socket, and what waits in between.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use mio::net::UdpSocket;
@@ -99,9 +98,6 @@ enum Waiting {
     Held { number: u64 },
 }
 
-/// The earliest first; of equals, the one that came first.
-type Due = Reverse<(Instant, u64)>;
-
 pub(super) struct Relay {
     poll: Poll,
     lanes: Arc<Mutex<Lanes>>,
@@ -110,8 +106,8 @@ pub(super) struct Relay {
     faces: BTreeMap<(Endpoint, NodeId), Token>,
     clients: HashMap<(u32, SocketAddr), Token>,
     next_token: Token,
-    queue: BinaryHeap<Due>,
-    waiting: HashMap<u64, (LaneId, Waiting)>,
+    /// By when it is due; of equals, the one that came first.
+    waiting: BTreeMap<(Instant, u64), (LaneId, Waiting)>,
     /// Grows with everything that comes or waits.
     clock: u64,
 }
@@ -131,8 +127,7 @@ impl Relay {
             faces: BTreeMap::new(),
             clients: HashMap::new(),
             next_token: Token(WAKER.0 + 1),
-            queue: BinaryHeap::new(),
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             clock: 0,
         };
         for (node, _) in nodes {
@@ -154,13 +149,7 @@ impl Relay {
         let mut events = Events::with_capacity(256);
         let mut datagram = vec![0; 1 << 16];
         loop {
-            let timeout = match self.sides.values().any(|side| side.ready) {
-                true => Some(std::time::Duration::ZERO),
-                false => self
-                    .queue
-                    .peek()
-                    .map(|Reverse((due, _))| due.saturating_duration_since(Instant::now())),
-            };
+            let timeout = self.timeout();
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 polled => polled.expect("the arguments are sound"),
@@ -178,6 +167,15 @@ impl Relay {
             self.receive(&mut lanes, &mut datagram);
             self.depart(&mut lanes);
         }
+    }
+
+    /// How long to wait for datagrams. None if nothing else is to be done.
+    fn timeout(&self) -> Option<Duration> {
+        if self.sides.values().any(|side| side.ready) {
+            return Some(Duration::ZERO);
+        }
+        let ((due, _), _) = self.waiting.first_key_value()?;
+        Some(due.saturating_duration_since(Instant::now()))
     }
 
     /// Takes what has come in at every socket, in turns.
@@ -207,12 +205,16 @@ impl Relay {
         // Who is no party to this link has lost its way; nobody knows it.
         let Some((link, route)) = self.route(at, from) else { return };
         let lane = lanes.numbers[&link];
+        if lanes.lanes[lane].pass(route, bytes) {
+            self.send(&mut lanes.lanes[lane], route, bytes, false);
+            return;
+        }
         let mut fates = Vec::new();
         lanes.lanes[lane].take(route, bytes, &mut fates);
         for fate in fates {
             match fate {
                 Fate::Send { parcel, after, is_copy } if after.is_zero() => {
-                    self.send(&mut lanes.lanes[lane], &parcel, is_copy);
+                    self.send(&mut lanes.lanes[lane], parcel.route, &parcel.bytes, is_copy);
                 }
                 Fate::Send { parcel, is_copy, .. } if self.waiting.len() >= WAITING_MAX => {
                     drop(parcel);
@@ -295,36 +297,35 @@ impl Relay {
 
     fn wait(&mut self, lane: LaneId, due: Instant, waiting: Waiting) {
         self.clock += 1;
-        self.queue.push(Reverse((due, self.clock)));
-        self.waiting.insert(self.clock, (lane, waiting));
+        self.waiting.insert((due, self.clock), (lane, waiting));
     }
 
     /// Sends what is due.
     fn depart(&mut self, lanes: &mut Lanes) {
-        while let Some(Reverse((due, number))) = self.queue.peek().copied() {
-            if due > Instant::now() {
+        while let Some(first) = self.waiting.first_entry() {
+            if first.key().0 > Instant::now() {
                 break;
             }
-            self.queue.pop();
-            let (lane, waiting) = self.waiting.remove(&number).expect("it is queued once");
+            let (lane, waiting) = first.remove();
             let lane = &mut lanes.lanes[lane];
             match waiting {
-                Waiting::Parcel { parcel, is_copy } => self.send(lane, &parcel, is_copy),
+                Waiting::Parcel { parcel, is_copy } => {
+                    self.send(lane, parcel.route, &parcel.bytes, is_copy);
+                }
                 Waiting::Held { number } => {
                     if let Some(parcel) = lane.release(number) {
-                        self.send(lane, &parcel, false);
+                        self.send(lane, parcel.route, &parcel.bytes, false);
                     }
                 }
             }
         }
     }
 
-    fn send(&self, lane: &mut Lane<Route>, parcel: &Parcel<Route>, is_copy: bool) {
+    fn send(&self, lane: &mut Lane<Route>, route: Route, bytes: &[u8], is_copy: bool) {
         // The socket of a client that was forgotten is gone, and so is what was to leave by it.
-        let side = self.sides.get(&parcel.route.by);
-        let sent = side.is_some_and(|side| {
-            !lane.weather.cut && side.socket.send_to(&parcel.bytes, parcel.route.to).is_ok()
-        });
+        let side = self.sides.get(&route.by);
+        let sent = side
+            .is_some_and(|side| !lane.weather.cut && side.socket.send_to(bytes, route.to).is_ok());
         let counts = &mut lane.counts;
         match (is_copy, sent, lane.weather.cut) {
             (true, _, _) => {}

@@ -95,7 +95,7 @@ impl Display for Weather {
             chance("replayed", self.replay),
             chance("reordered", self.reorder),
             chance("corrupted", self.corrupt),
-            (delay_ms + jitter_ms > 0).then_some(late),
+            (delay_ms > 0 || jitter_ms > 0).then_some(late),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(if parts.is_empty() { "clear" } else { "" })?;
@@ -142,7 +142,18 @@ impl<R: Copy> Lane<R> {
         (self.weather, self.losing) = (weather, 0);
     }
 
-    /// Decides about the next datagram of the link; also lets go what it overtakes.
+    /// Whether the next datagram of the link simply goes on: then it is not even copied.
+    pub fn pass(&mut self, route: R, datagram: &[u8]) -> bool {
+        let clear = self.weather == Weather::CLEAR && self.held.is_empty();
+        if clear {
+            self.counts.received += 1;
+            self.keep(self.counts.received, route, datagram);
+        }
+        clear
+    }
+
+    /// Decides about the next datagram, if it does not [`pass`](Lane::pass); also lets go those that
+    /// it overtakes.
     pub fn take(&mut self, route: R, datagram: &[u8], fates: &mut Vec<Fate<R>>) {
         self.counts.received += 1;
         let number = self.counts.received;
