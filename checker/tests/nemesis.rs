@@ -93,6 +93,7 @@ struct Nodes {
     down: BTreeSet<NodeId>,
     still: BTreeSet<NodeId>,
     clocks: BTreeMap<NodeId, u32>,
+    restarts: u32,
     /// Who leads, in one of so many answers; otherwise nobody.
     leader: (NodeId, u8),
     random: Rng,
@@ -105,8 +106,8 @@ impl Nodes {
         let mut random = Rng::with_seed(seed);
         let ids: Vec<NodeId> = network.sockets.iter().map(|(id, _)| *id).collect();
         let leader = (ids[random.usize(0..ids.len())], 1);
-        let (down, still, clocks, until_failure) = Default::default();
-        Nodes { down, still, clocks, leader, random, until_failure }
+        let (down, still, clocks, restarts, until_failure) = Default::default();
+        Nodes { down, still, clocks, restarts, leader, random, until_failure }
     }
 
     fn is_well(&self) -> bool {
@@ -133,6 +134,7 @@ impl Cluster for Nodes {
 
     fn restart(&mut self, node: NodeId) -> io::Result<()> {
         self.down.remove(&node);
+        self.restarts += 1;
         self.may_act()
     }
 
@@ -289,7 +291,11 @@ fn a_listener_that_panics_leaves_nothing_broken() {
     let steps = (0..).zip(faults).map(|(at, fault)| step(at, 1_000, fault, &[1, 2, 3]));
     let plan = Plan { steps: steps.collect() };
     let mut pace = Moments { network: &network, now_ms: 0, until_ms: u64::MAX };
-    let listener = &mut |event: Event| assert!(event.step < 3, "the last one is too much");
+    // Also when it is told of the healing: who panics twice at a time ends the whole program.
+    let listener = &mut |event: Event| {
+        let is_healed = matches!(event.what, What::Healed { .. });
+        assert!(event.step < 3 && !is_healed, "too much");
+    };
     let ended = catch_unwind(AssertUnwindSafe(|| {
         execute(&plan, &mut nodes, &network.proxy, &mut pace, listener)
     }));
@@ -358,4 +364,5 @@ fn faults_on_the_same_link_and_node_heal_one_by_one() {
     ];
     assert_eq!(seen, wanted);
     assert!(nodes.is_well());
+    assert_eq!(nodes.restarts, 3, "none before the last that held it down was healed");
 }

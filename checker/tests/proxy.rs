@@ -209,9 +209,14 @@ fn the_seed_says_which_of_a_thousand_are_lost_and_which_doubled() {
 
 #[test]
 fn after_a_cut_nothing_passes_not_even_what_waits() {
-    let rig = Rig::in_weather(1, Weather { delay_ms: 100, ..Weather::CLEAR });
+    let rig = Rig::in_weather(1, Weather { delay_ms: 500, ..Weather::CLEAR });
     for number in 0..20 {
         rig.send(&numbered(number));
+    }
+    let deadline = Instant::now() + TIMEOUT;
+    while rig.counts().received < 20 {
+        assert!(Instant::now() < deadline, "all wait");
+        std::thread::yield_now();
     }
     rig.proxy.set(Link::between(A, B), Weather::CUT);
     let passed = rig.counts().passed;

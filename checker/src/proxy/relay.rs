@@ -335,3 +335,27 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_are_forgotten_leave_nothing_behind() {
+        let node = NodeId(1);
+        let nodes = [(node, SocketAddr::from((Ipv4Addr::LOCALHOST, 9)))];
+        let ends = [Endpoint::Node(node), Endpoint::Client(0)];
+        let lanes = Arc::new(Mutex::new(Lanes::new(&ends, 1)));
+        let poll = Poll::new().expect("a poll");
+        let mut relay = Relay::bind(poll, &nodes, &ends, lanes).expect("sockets on loopback");
+        let client = |port: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
+        let first = relay.client(0, client(1), node);
+        for port in 2..=CLIENTS_MAX + 10 {
+            relay.clock += 1;
+            relay.client(0, client(port), node).expect("a socket");
+            relay.clock += 1;
+            assert_eq!(relay.client(0, client(1), node), first, "who speaks is kept");
+        }
+        assert_eq!((relay.clients.len(), relay.sides.len()), (CLIENTS_MAX, CLIENTS_MAX + 1));
+    }
+}

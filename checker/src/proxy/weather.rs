@@ -336,6 +336,19 @@ mod tests {
     }
 
     #[test]
+    fn nor_is_it_forgotten_when_the_weather_clears() {
+        let mut lane = lane(5, Weather { reorder: 1000, ..Weather::CLEAR });
+        assert_eq!(through(&mut lane, 0..1), []);
+        lane.set(Weather::CLEAR);
+        let mut left = Vec::new();
+        while !lane.pass((), &[]) {
+            left.extend(through(&mut lane, 1..2));
+        }
+        assert_eq!(left.pop(), Some((0, false)), "the last before all just pass again");
+        assert!(left.len() as u64 <= OVERTAKEN_MAX);
+    }
+
+    #[test]
     fn what_is_replayed_is_old() {
         let mut lane = lane(9, Weather::CLEAR);
         through(&mut lane, 0..1000);
