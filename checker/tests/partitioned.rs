@@ -1,4 +1,4 @@
-//! Three real nodes through the proxy: the leader is cut off, another one serves, and all is healed.
+//! Three real nodes through the proxy: the leader is cut off, another one serves, all is healed.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

@@ -2,18 +2,19 @@
 //!
 //! ```text
 //!              face a>b         face b>a
-//!   node a ◄──────────► proxy ◄──────────► node b      a knows b as face a>b, and nothing else of it
+//!   node a ◄──────────► proxy ◄──────────► node b      a knows b as face a>b only
 //!
 //!              face g>b         a socket of the client's own
 //!   client ◄──────────► proxy ◄──────────► node b      and b knows the client as that socket
 //! ```
-//! Each node and each group of clients sees every node at a loopback address of its own, the *face*.
-//! What comes in at the face `a>b` travels on the link from a to b, and leaves by the face `b>a`: so b
-//! hears a from the same address where it reaches a. A client has any address; it gets a socket of
-//! its own on the other side, as behind a NAT, and its answers come from the face that it asked.
+//! Each node and each group of clients sees every node at a loopback address of its own, the
+//! *face*. What comes in at the face `a>b` travels on the link from a to b, and leaves by the face
+//! `b>a`: so b hears a from the same address where it reaches a. A client has any address; it gets
+//! a socket of its own on the other side, as behind a NAT, and its answers come from the face that
+//! it asked.
 //!
-//! Every link has its own [`Weather`] and its own lots, drawn from the seed in order of arrival: the
-//! n-th datagram of a link has the same fate in each run in which the weather was the same so far.
+//! Every link has its own [`Weather`] and its own lots, drawn from the seed in order of arrival:
+//! the n-th datagram of a link has the same fate in each run in which the weather was the same so far.
 
 mod link;
 mod relay;
@@ -58,7 +59,7 @@ impl Proxy {
         Ok(Proxy { faces, lanes, waker, thread: Some(thread) })
     }
 
-    /// Where `from` reaches a node. Panics if there is no such endpoint, or if it is the node itself.
+    /// Where `from` reaches a node. Panics if there is no such endpoint, or if it is that node.
     pub fn address(&self, from: Endpoint, to: NodeId) -> SocketAddr {
         self.faces[&(from, to)]
     }

@@ -152,8 +152,8 @@ impl<R: Copy> Lane<R> {
         clear
     }
 
-    /// Decides about the next datagram, if it does not [`pass`](Lane::pass); also lets go those that
-    /// it overtakes.
+    /// Decides about the next datagram, if it does not [`pass`](Lane::pass); also lets go those
+    /// that it overtakes.
     pub fn take(&mut self, route: R, datagram: &[u8], fates: &mut Vec<Fate<R>>) {
         self.counts.received += 1;
         let number = self.counts.received;
