@@ -79,22 +79,26 @@ impl Kind {
     }
 }
 
-/// What was last seen of each key, by anybody. A compare-and-set that expects what its own client
-/// saw last would nearly always fail; one that expects this mostly succeeds, or loses a race.
-pub struct Known(Mutex<Vec<Option<String>>>);
+/// What was seen of each key, by anybody: the last value, and the one before. A compare-and-set that
+/// expects what its own client saw last would nearly always fail; one that expects the last value
+/// mostly succeeds, and one that expects the value before is mostly refused. Both must be tried.
+pub struct Known(Mutex<Vec<[Option<String>; 2]>>);
 
 impl Known {
     /// So many keys, all missing.
     pub fn new(keys: usize) -> Known {
-        Known(Mutex::new(vec![None; keys]))
+        Known(Mutex::new(vec![[None, None]; keys]))
     }
 
     /// Somebody saw this.
     pub fn saw(&self, key: usize, value: Option<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[key] = value;
+        let [last, before] = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner)[key];
+        if *last != value {
+            *before = std::mem::replace(last, value);
+        }
     }
 
-    fn of(&self, key: usize) -> Option<String> {
+    fn of(&self, key: usize) -> [Option<String>; 2] {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)[key].clone()
     }
 }
@@ -129,7 +133,11 @@ impl Draw {
         let new = format!("{}.{}", self.place, self.count);
         let action = match lot {
             4..7 => Action::Write(new),
-            _ => Action::Cas { old: known.of(key), new },
+            _ => {
+                let [last, before] = known.of(key);
+                let old = if self.random.u8(..4) == 0 { before } else { last };
+                Action::Cas { old, new }
+            }
         };
         Operation { key, action }
     }
@@ -161,7 +169,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn drawn(seed: u64, place: usize) -> Vec<Operation> {
         let (mut draw, known) = (Draw::new(seed, place, 5, false), Known::new(5));
@@ -198,14 +206,20 @@ mod tests {
     }
 
     #[test]
-    fn a_cas_expects_what_was_seen_last() {
+    fn a_cas_mostly_expects_what_was_seen_last_and_else_what_was_before() {
         let (mut draw, known) = (Draw::new(7, 0, 1, false), Known::new(1));
-        known.saw(0, Some("v".to_string()));
-        let expected = (0..100).find_map(|_| match draw.next(&known).action {
-            Action::Cas { old, .. } => Some(old),
-            _ => None,
-        });
-        assert_eq!(expected, Some(Some("v".to_string())));
+        for value in ["a", "b", "b"] {
+            known.saw(0, Some(value.to_string()));
+        }
+        let mut expected: BTreeMap<Option<String>, u32> = BTreeMap::new();
+        for _ in 0..1_000 {
+            if let Action::Cas { old, .. } = draw.next(&known).action {
+                *expected.entry(old).or_default() += 1;
+            }
+        }
+        let [a, b] = ["a", "b"].map(|value| expected[&Some(value.to_string())]);
+        assert_eq!(expected.len(), 2);
+        assert!(a > 20 && b > 2 * a, "{expected:?}");
     }
 
     #[test]
