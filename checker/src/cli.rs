@@ -1,6 +1,8 @@
 //! The command line, read into a valid plan. No file is opened here.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,8 +51,30 @@ impl Stop {
     /// Prints the text where it belongs, and returns the exit code.
     pub fn report(&self) -> ExitCode {
         // If neither stream takes it, nobody is there to be told.
-        let _ = self.0.print();
+        let _ = match self.0.use_stderr() {
+            true => writeln!(io::stderr(), "{self}"),
+            false => self.0.print(),
+        };
         ExitCode::from(self.code())
+    }
+}
+
+impl fmt::Display for Stop {
+    /// Help is for people, and stays as it is; an error is one line: what is wrong and what was
+    /// perhaps meant, without the usage that `--help` begins with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        if !self.0.use_stderr()
+            || self.0.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        {
+            return f.write_str(&text);
+        }
+        let is_general = |part: &&str| part.starts_with("Usage:") || part.starts_with("For more");
+        for part in text.split("\n\n").take_while(|part| !is_general(part)) {
+            let words: Vec<&str> = part.split_whitespace().collect();
+            write!(f, "{}; ", words.join(" "))?;
+        }
+        write!(f, "try --help")
     }
 }
 

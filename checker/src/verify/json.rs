@@ -9,7 +9,7 @@ use crate::explain::Teller;
 use crate::history::{Action, KeyHistory, Operation, Rank, ReadError, Seen, Shown, Value};
 use crate::linearizability::{Evidence, Model, Verdict, Violation};
 
-/// Writes [`line`].
+/// Writes [`line()`].
 pub(super) fn write(out: &mut impl Write, plan: &Plan, judged: &Judged<'_>) -> io::Result<()> {
     write_line(out, &line(plan, judged))
 }
