@@ -6,6 +6,28 @@
 //!
 //! Every verdict carries its proof: valid a witness, invalid a few operations that are impossible
 //! by themselves. Both are checked again before they are returned.
+//!
+//! ```
+//! use checker::history::{self, Pairing};
+//! use checker::linearizability::{Bounds, Cause, Model, Options, Verdict, judge_all};
+//!
+//! let text = r#"{"process": 0, "type": "invoke", "f": "write", "value": ["door", "open"]}
+//! {"process": 0, "type": "ok", "f": "write", "value": ["door", "open"]}
+//! {"process": 1, "type": "invoke", "f": "read", "value": ["door", null]}
+//! {"process": 1, "type": "ok", "f": "read", "value": ["door", null]}
+//! "#;
+//! let history = history::read(text.as_bytes(), None, &Pairing::default())?;
+//! let (model, initial, bounds) = (Model::CasRegister, history.initial, Bounds::default());
+//! match &judge_all(&history, &Options { model, initial, bounds })[..] {
+//!     [Ok(Verdict::Invalid { violations, .. })] => {
+//!         assert_eq!(violations[0].cause, Cause::Stale);
+//!         assert_eq!(violations[0].core.len(), 2, "the write, and the read after it");
+//!     }
+//!     other => panic!("the door was opened before it was looked at: {other:?}"),
+//! }
+//! # Ok::<(), history::ReadError>(())
+//! ```
+//! For histories of your own types, see [`crate::check`].
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
