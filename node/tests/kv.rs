@@ -66,8 +66,8 @@ fn the_fields_of_a_status_are_those_that_are_documented() {
     let expected = "boot clients drops groups groups_left_out log node packets_in packets_out \
                     packets_unsent sync uptime_ms";
     assert_eq!(names(&status).join(" "), expected);
-    let expected = "accepted accepted_ballot applied ballot connected decided first group keys \
-                    leader phase promised sessions snapshot snapshot_bytes suspects";
+    let expected = "accepted accepted_ballot applied ballot connected decided digest first group \
+                    keys leader phase promised sessions snapshot snapshot_bytes suspects";
     assert_eq!(names(&status["groups"][0]).join(" "), expected);
     assert_eq!(names(&status["log"]), ["bytes", "segments"]);
     assert_eq!(names(&status["sync"]), ["count", "max_us", "p50_us", "p99_us"]);
