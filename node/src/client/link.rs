@@ -11,7 +11,7 @@ use crate::config::{Cluster, Secret};
 use crate::socket::Socket;
 use crate::wire::{
     CLIENT, Keys, MESSAGE_BYTES_MAX, NodeId, Packer, Packet, PacketKind, Question, Reassembly,
-    Request, Response, Run, Token,
+    Request, Response, Token,
 };
 
 /// Incomplete messages to hold of each node: the largest answers that come at a time, and copies.
@@ -47,15 +47,6 @@ struct Peer {
     token: Token,
     packer: Packer,
     reassembly: Reassembly,
-}
-
-/// A long request as it was sent, kept to be sent again: so the fragments of one attempt complete
-/// those of another, for of a hundred some are lost each time.
-pub(super) struct Parcel {
-    node: NodeId,
-    token: Token,
-    /// Datagrams, and the size of each.
-    runs: Vec<(Vec<u8>, usize)>,
 }
 
 /// What came from a node.
@@ -105,16 +96,10 @@ impl Link {
         self.client
     }
 
-    /// Packs a request, to be sent with others by [`Link::flush`]; sends a long one at once, and
-    /// keeps it in `parcel`, which is the request's own. Returns whether it has a token: without one
-    /// it is surely not executed.
+    /// Packs a request, to be sent with others by [`Link::flush`]; sends a long one at once. Returns
+    /// whether it has a token: without one it is surely not executed.
     /// Panics on a node the cluster has not, and on a request of which the parts are too large.
-    pub fn send(
-        &mut self,
-        node: NodeId,
-        request: &Request<'_>,
-        parcel: &mut Option<Parcel>,
-    ) -> bool {
+    pub fn send(&mut self, node: NodeId, request: &Request<'_>) -> bool {
         let at = self.peers.binary_search_by_key(&node, |peer| peer.node);
         let peer = &mut self.peers[at.expect("only nodes of the cluster are asked")];
         let size_bytes = match request.question {
@@ -123,21 +108,19 @@ impl Link {
             }
             Question::Status | Question::Route(None) => 0,
         };
-        if size_bytes <= self.small_bytes {
-            peer.packer.request(request).expect("it is small");
-            return peer.token != Token::NONE;
-        }
-        let kept = parcel.take().filter(|kept| kept.node == node && kept.token == peer.token);
-        let parcel = parcel.insert(kept.unwrap_or_else(|| {
+        let is_long = size_bytes > self.small_bytes;
+        if is_long {
             peer.flush(&mut self.socket);
-            peer.parcel(request)
-        }));
-        for (contents, datagram_bytes) in &parcel.runs {
-            self.socket.send(peer.address, &Run { contents, datagram_bytes: *datagram_bytes });
-            self.in_row += contents.len().div_ceil(*datagram_bytes);
-            if self.in_row >= BURST {
-                thread::sleep(BURST_PAUSE);
-                self.in_row = 0;
+        }
+        peer.packer.request(request).expect("its parts were checked");
+        if is_long {
+            for run in peer.packer.seal(BURST.min(self.socket.run_max())) {
+                self.socket.send(peer.address, &run);
+                self.in_row += run.contents.len().div_ceil(run.datagram_bytes);
+                if self.in_row >= BURST {
+                    thread::sleep(BURST_PAUSE);
+                    self.in_row = 0;
+                }
             }
         }
         peer.token != Token::NONE
@@ -202,13 +185,6 @@ impl Peer {
             let runs = self.packer.seal(socket.run_max());
             runs.for_each(|run| socket.send(self.address, &run));
         }
-    }
-
-    fn parcel(&mut self, request: &Request<'_>) -> Parcel {
-        self.packer.request(request).expect("its parts were checked");
-        let runs = self.packer.seal(BURST);
-        let runs = runs.map(|run| (run.contents.to_vec(), run.datagram_bytes)).collect();
-        Parcel { node: self.node, token: self.token, runs }
     }
 }
 

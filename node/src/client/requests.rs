@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ask::{Ask, Done, Kind, Meaning, enter};
-use super::link::{Event, Link, Parcel};
+use super::link::{Event, Link};
 use super::outcome::{Outcome, Why};
 use super::pipeline::Completion;
 use super::search::{Search, Step};
@@ -70,7 +70,6 @@ struct Pending {
     is_queued: bool,
     /// How often it was sent with a token, so that a node may have taken it.
     sendings: u32,
-    parcel: Option<Parcel>,
 }
 
 /// How a request stands.
@@ -146,7 +145,7 @@ impl Requests {
             {
                 let question = kind.question(bytes);
                 let request = Request { client: self.client, number, group, question };
-                let has_token = link.send(search.asked(), &request, &mut pending.parcel);
+                let has_token = link.send(search.asked(), &request);
                 pending.sendings += u32::from(has_token);
             }
         }
@@ -287,7 +286,7 @@ impl Requests {
         let number = self.next_number(place);
         let pending = &mut self.pending[place];
         let (left, ticket) = (std::mem::replace(&mut pending.group, group), pending.ticket.take());
-        (pending.number, pending.sendings, pending.parcel) = (number, 0, None);
+        (pending.number, pending.sendings) = (number, 0);
         ticket.into_iter().for_each(|ticket| self.groups[left.0 as usize].sessions.done(ticket));
         self.begin(place, now);
         self.serve(left, now);
@@ -394,13 +393,12 @@ impl Pending {
             stage: Stage::Waiting,
             is_queued: false,
             sendings: 0,
-            parcel: None,
         }
     }
 
     /// Leaves the place with its buffer, and in the queue if it is there: the next may need both.
     fn vacate(&mut self) {
-        (self.number, self.sendings, self.ticket, self.parcel) = (0, 0, None, None);
+        (self.number, self.sendings, self.ticket) = (0, 0, None);
         self.stage = Stage::Waiting;
         self.bytes.clear();
     }
