@@ -245,6 +245,8 @@ fn a_plan_leaves_out_nothing_that_was_asked_for() {
         }
         let kills = draw(seed, &self::options(3, &[Kind::Kill])).steps;
         assert!(kills.iter().any(|step| step.fault.wants_leader()));
+        let pauses = draw(seed, &self::options(3, &[Kind::Pause])).steps;
+        assert!(pauses.iter().any(|step| step.fault == Fault::Suspend(Target::Leader)));
     }
     assert_eq!(draw(seed, &options(3, &[])), Plan::default());
     assert!(options(1, &[Kind::Partition]).refusal().is_some());
@@ -328,6 +330,62 @@ fn the_leader_is_the_one_of_the_moment() {
         (3_000, vec![three], vec![], Some(three)),
     ];
     assert_eq!(began.collect::<Vec<_>>(), wanted);
+}
+
+/// Nodes that can only be paused; notes which links from nodes to nodes are cut when they are.
+struct Sleepers<'a> {
+    proxy: &'a Proxy,
+    seen: Vec<(&'static str, NodeId, String)>,
+}
+
+impl Sleepers<'_> {
+    fn note(&mut self, what: &'static str, node: NodeId) -> io::Result<()> {
+        let links = self.proxy.links().into_iter();
+        let cut = links.filter(|link| self.proxy.weather(*link) == Weather::CUT);
+        let cut: Vec<String> = cut.map(|link| link.to_string()).collect();
+        self.seen.push((what, node, cut.join(" ")));
+        Ok(())
+    }
+}
+
+impl Cluster for Sleepers<'_> {
+    fn kill(&mut self, node: NodeId) -> io::Result<()> {
+        panic!("{node:?} is to be killed")
+    }
+
+    fn restart(&mut self, node: NodeId) -> io::Result<()> {
+        panic!("{node:?} is to be restarted")
+    }
+
+    fn pause(&mut self, node: NodeId) -> io::Result<()> {
+        self.note("pause", node)
+    }
+
+    fn resume(&mut self, node: NodeId) -> io::Result<()> {
+        self.note("resume", node)
+    }
+
+    fn set_clock(&mut self, node: NodeId, _: u32) -> io::Result<()> {
+        panic!("{node:?} has no clock")
+    }
+
+    fn leader(&mut self) -> Option<NodeId> {
+        Some(NodeId(3))
+    }
+}
+
+#[test]
+fn a_suspended_leader_is_cut_off_before_it_sleeps_and_when_it_wakes_up() {
+    let network = Network::of(3, 1);
+    let mut nodes = Sleepers { proxy: &network.proxy, seen: Vec::new() };
+    let steps = vec![step(0, 2_000, Fault::Suspend(Target::Leader), &[1, 2, 3])];
+    let mut pace = Moments { network: &network, now_ms: 0, until_ms: u64::MAX };
+    let plan = Plan { steps };
+    execute(&plan, &mut nodes, &network.proxy, &mut pace, &mut |_| {}).expect("nothing fails");
+    let (leader, cut) = (NodeId(3), String::from("n1>n3 n2>n3 n3>n1 n3>n2"));
+    let last = ("resume", leader, String::new());
+    assert_eq!(nodes.seen, [("pause", leader, cut.clone()), ("resume", leader, cut), last]);
+    assert!(network.is_clear());
 }
 
 #[test]

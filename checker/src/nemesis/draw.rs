@@ -1,6 +1,7 @@
 //! Draws a plan from a seed.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use fastrand::Rng;
 use node::wire::NodeId;
@@ -83,11 +84,25 @@ impl<T: Copy> Bag<T> {
     }
 }
 
+/// Not everybody. A minority of one is drawn as one.
+fn few(nodes: usize) -> Vec<Target> {
+    let minority = (Target::Minority.of(nodes) > 1).then_some(Target::Minority);
+    [Target::Leader, Target::One].into_iter().chain(minority).collect()
+}
+
+/// A leader that is suspended comes twice: nothing else finds reads that it answers unasked.
+fn pauses(nodes: usize) -> Vec<Fault> {
+    let suspended = if nodes > 1 { 2 } else { 0 };
+    let pauses = few(nodes).into_iter().chain([Target::All]).map(Fault::Pause);
+    pauses.chain(iter::repeat_n(Fault::Suspend(Target::Leader), suspended)).collect()
+}
+
 struct Lots<'a> {
     random: Rng,
     nodes: &'a [NodeId],
     kinds: Bag<Kind>,
     shapes: Bag<Shape>,
+    pauses: Bag<Fault>,
     /// One for each kind, so that each hits the leader as often as others.
     targets: BTreeMap<Kind, Bag<Target>>,
 }
@@ -108,6 +123,7 @@ impl Lots<'_> {
             nodes: &options.nodes,
             kinds: Bag::new(kinds),
             shapes: Bag::new(shapes),
+            pauses: Bag::new(pauses(options.nodes.len())),
             targets: Default::default(),
         }
     }
@@ -116,7 +132,7 @@ impl Lots<'_> {
         let kind = self.kinds.draw(&mut self.random)?;
         Some(match kind {
             Kind::Kill => Fault::Kill(self.target(kind)),
-            Kind::Pause => Fault::Pause(self.target(kind)),
+            Kind::Pause => self.pauses.draw(&mut self.random).expect("there are pauses"),
             Kind::RestartAll => Fault::RestartAll,
             Kind::Partition => {
                 let shape = self.shapes.draw(&mut self.random);
@@ -154,10 +170,10 @@ impl Lots<'_> {
 
     /// Everybody may be killed only as [`Fault::RestartAll`], which is asked for by its own name.
     fn target(&mut self, kind: Kind) -> Target {
-        let few = [Target::Leader, Target::One, Target::Minority];
+        let count = self.nodes.len();
         let bag = self.targets.entry(kind).or_insert_with(|| {
             let all = (kind != Kind::Kill).then_some(Target::All);
-            Bag::new(few.into_iter().chain(all).collect())
+            Bag::new(few(count).into_iter().chain(all).collect())
         });
         bag.draw(&mut self.random).expect("there are targets")
     }

@@ -61,6 +61,9 @@ pub enum What {
 
 /// How long a fault waits for a leader to be aimed at.
 const AIM_MS: u64 = 1_500;
+/// How long a node that was suspended is cut off after it woke up: until it has served some reads
+/// and then found out, by silence, that it no longer leads.
+const DROWSY_MS: u64 = 300;
 /// How soon it is looked again for what comes unannounced: leaders and first effects.
 const LOOK_MS: u64 = 20;
 
@@ -95,6 +98,8 @@ struct Active {
     step: usize,
     fault: Fault,
     heal_ms: u64,
+    /// When nodes that are suspended go on; none if they do, or are not.
+    wakes_ms: Option<u64>,
     /// What is done to nodes is done to these.
     nodes: Vec<NodeId>,
     /// What is done to links.
@@ -114,6 +119,7 @@ impl Nemesis<'_> {
         loop {
             let now_ms = self.pace.now_ms();
             self.heal_due(now_ms)?;
+            self.wake_due(now_ms)?;
             self.turn_later(now_ms);
             while let Some(step) = self.plan.steps.get(next).filter(|step| step.at_ms <= now_ms) {
                 if !self.begin(next, step, now_ms)? {
@@ -136,10 +142,11 @@ impl Nemesis<'_> {
             false => now_ms + LOOK_MS,
         });
         let heals = self.active.iter().map(|active| active.heal_ms);
+        let wakes = self.active.iter().filter_map(|active| active.wakes_ms);
         let later = self.active.iter().filter_map(|active| Some(active.later.as_ref()?.0));
         let unnoticed = self.active.iter().any(|active| !active.took_effect);
         let looks = unnoticed.then_some(now_ms + LOOK_MS);
-        begins.into_iter().chain(heals).chain(later).chain(looks).min()
+        begins.into_iter().chain(heals).chain(wakes).chain(later).chain(looks).min()
     }
 
     /// Begins a step. Returns whether it did: else it waits for somebody to lead.
@@ -163,6 +170,8 @@ impl Nemesis<'_> {
             step: number,
             fault: step.fault,
             heal_ms: now_ms + lasts_ms,
+            wakes_ms: matches!(step.fault, Fault::Suspend(_))
+                .then_some(now_ms + lasts_ms - DROWSY_MS.min(lasts_ms / 2)),
             nodes: nodes.clone(),
             links,
             later: None,
@@ -194,7 +203,7 @@ impl Nemesis<'_> {
             let is_down = others.iter().any(|other| other.holds_down(node));
             match fault {
                 Fault::Kill(_) | Fault::RestartAll if !is_down => self.cluster.kill(node)?,
-                Fault::Pause(_) if !is_down => self.cluster.pause(node)?,
+                Fault::Pause(_) | Fault::Suspend(_) if !is_down => self.cluster.pause(node)?,
                 Fault::Clock { percent, .. } => self.cluster.set_clock(node, percent)?,
                 _ => continue,
             }
@@ -209,6 +218,28 @@ impl Nemesis<'_> {
             self.heal(at)?;
         }
         Ok(())
+    }
+
+    /// Nodes that are suspended go on; that they are cut off lasts.
+    fn wake_due(&mut self, now_ms: u64) -> io::Result<()> {
+        for at in 0..self.active.len() {
+            if self.active[at].wakes_ms.take_if(|wakes_ms| *wakes_ms <= now_ms).is_some() {
+                self.resume(&self.active[at].nodes.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets nodes go on that no fault holds any more. Tries all even if one fails.
+    fn resume(&mut self, nodes: &[NodeId]) -> io::Result<()> {
+        let held = |active: &Active, node| active.holds_down(node) || active.holds_still(node);
+        let mut result = Ok(());
+        for &node in nodes {
+            if !self.active.iter().any(|active| held(active, node)) {
+                result = result.and(self.cluster.resume(node));
+            }
+        }
+        result
     }
 
     /// Heals what is left, the latest first. Goes on after an error, and returns the first.
@@ -231,11 +262,10 @@ impl Nemesis<'_> {
         let mut result = Ok(());
         for &node in &healed.nodes {
             let is_down = self.active.iter().any(|other| other.holds_down(node));
-            let is_paused = self.active.iter().any(|other| other.holds_still(node));
             let clock = self.active.iter().rev().find_map(|other| other.clock_of(node));
             let done = match healed.fault {
                 Fault::Kill(_) | Fault::RestartAll if !is_down => self.cluster.restart(node),
-                Fault::Pause(_) if !is_down && !is_paused => self.cluster.resume(node),
+                Fault::Pause(_) | Fault::Suspend(_) => self.resume(&[node]),
                 Fault::Clock { .. } => self.cluster.set_clock(node, clock.unwrap_or(100)),
                 _ => Ok(()),
             };
@@ -310,7 +340,12 @@ impl Active {
     }
 
     fn holds_still(&self, node: NodeId) -> bool {
-        matches!(self.fault, Fault::Pause(_)) && self.nodes.contains(&node)
+        let is_still = match self.fault {
+            Fault::Pause(_) => true,
+            Fault::Suspend(_) => self.wakes_ms.is_some(),
+            _ => false,
+        };
+        is_still && self.nodes.contains(&node)
     }
 
     fn clock_of(&self, node: NodeId) -> Option<u32> {
@@ -335,6 +370,15 @@ fn aim(fault: Fault, order: &[NodeId], proxy: &Proxy) -> (Vec<NodeId>, BTreeMap<
     match fault {
         Fault::Kill(target) | Fault::Pause(target) | Fault::Clock { target, .. } => {
             (first(target), BTreeMap::new())
+        }
+        Fault::Suspend(target) => {
+            let nodes = first(target);
+            let others = order.iter().filter(|node| !nodes.contains(node));
+            let pairs = others.flat_map(|other| nodes.iter().map(move |node| (*node, *other)));
+            let both = pairs
+                .flat_map(|(node, other)| [Link::between(node, other), Link::between(other, node)]);
+            let cuts = both.map(|link| (link, Weather::CUT)).collect();
+            (nodes, cuts)
         }
         Fault::RestartAll => (order.to_vec(), BTreeMap::new()),
         Fault::Partition(shape) => {

@@ -41,6 +41,10 @@ pub enum Fault {
     Kill(Target),
     /// SIGSTOP; SIGCONT to heal.
     Pause(Target),
+    /// The same with the links to other nodes cut, from just before until some time after: as a
+    /// virtual machine that is moved. Who led before wakes up in the belief that it still leads,
+    /// and clients reach it before anybody tells it otherwise.
+    Suspend(Target),
     /// All nodes killed at once; all restarted to heal.
     RestartAll,
     /// Links between nodes are cut. Clients still reach every node.
@@ -158,7 +162,7 @@ impl Fault {
     pub fn kind(&self) -> Kind {
         match self {
             Fault::Kill(_) => Kind::Kill,
-            Fault::Pause(_) => Kind::Pause,
+            Fault::Pause(_) | Fault::Suspend(_) => Kind::Pause,
             Fault::RestartAll => Kind::RestartAll,
             Fault::Partition(_) => Kind::Partition,
             Fault::Weather { kind, .. } => *kind,
@@ -169,7 +173,9 @@ impl Fault {
     /// Whether it has to be known who leads.
     pub fn wants_leader(&self) -> bool {
         match self {
-            Fault::Kill(target) | Fault::Pause(target) => *target == Target::Leader,
+            Fault::Kill(target) | Fault::Pause(target) | Fault::Suspend(target) => {
+                *target == Target::Leader
+            }
             Fault::Weather { target, .. } | Fault::Clock { target, .. } => {
                 *target == Target::Leader
             }
@@ -259,6 +265,7 @@ impl Display for Fault {
         write!(f, "{}", self.kind().name())?;
         match self {
             Fault::Kill(target) | Fault::Pause(target) => write!(f, " {}", target.name()),
+            Fault::Suspend(target) => write!(f, " {}, cut off", target.name()),
             Fault::RestartAll => Ok(()),
             Fault::Partition(shape) => write!(f, " {}", shape.name()),
             Fault::Weather { target, weather, .. } => write!(f, " {}: {weather}", target.name()),

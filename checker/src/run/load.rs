@@ -235,7 +235,9 @@ impl Held {
     fn by(fault: &nemesis::Fault, nodes: Vec<NodeId>, links: Vec<Link>) -> Held {
         use nemesis::Fault;
         match fault {
-            Fault::Kill(_) | Fault::Pause(_) | Fault::RestartAll => Held { nodes, links },
+            Fault::Kill(_) | Fault::Pause(_) | Fault::Suspend(_) | Fault::RestartAll => {
+                Held { nodes, links }
+            }
             Fault::Partition(_) => Held { nodes: Vec::new(), links },
             // Bad weather and odd clocks are hard to bear, but no excuse.
             Fault::Weather { .. } | Fault::Clock { .. } => Held::default(),
