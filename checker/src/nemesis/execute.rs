@@ -1,13 +1,13 @@
 //! Carries out a plan: begins each fault, notices when it takes effect, and heals it.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use node::wire::NodeId;
 
+use super::active::{Active, aim};
 use super::pace::{Pace, Waited};
-use super::plan::{Fault, Plan, Step, Target};
-use crate::proxy::{Counts, Link, Proxy, Weather};
+use super::plan::{Fault, Plan, Step};
+use crate::proxy::{Link, Proxy, Weather};
 
 /// What can be done to the nodes of a cluster.
 pub trait Cluster {
@@ -91,26 +91,6 @@ struct Nemesis<'a> {
     active: Vec<Active>,
     /// Nobody can be told any more.
     silent: bool,
-}
-
-/// A fault that has begun.
-struct Active {
-    step: usize,
-    fault: Fault,
-    heal_ms: u64,
-    /// When nodes that are suspended go on; none if they do, or are not.
-    wakes_ms: Option<u64>,
-    /// What is done to nodes is done to these.
-    nodes: Vec<NodeId>,
-    /// What is done to links.
-    links: BTreeMap<Link, Weather>,
-    /// What `links` will be, and when.
-    later: Option<(u64, Vec<Link>)>,
-    /// How many nodes were touched.
-    touched: u64,
-    /// Of every link, when it began.
-    before: BTreeMap<Link, Counts>,
-    took_effect: bool,
 }
 
 impl Nemesis<'_> {
@@ -330,67 +310,6 @@ impl Drop for Nemesis<'_> {
             // It may have been the listener that panicked.
             self.silent = true;
             let _ = self.heal_all();
-        }
-    }
-}
-
-impl Active {
-    fn holds_down(&self, node: NodeId) -> bool {
-        matches!(self.fault, Fault::Kill(_) | Fault::RestartAll) && self.nodes.contains(&node)
-    }
-
-    fn holds_still(&self, node: NodeId) -> bool {
-        let is_still = match self.fault {
-            Fault::Pause(_) => true,
-            Fault::Suspend(_) => self.wakes_ms.is_some(),
-            _ => false,
-        };
-        is_still && self.nodes.contains(&node)
-    }
-
-    fn clock_of(&self, node: NodeId) -> Option<u32> {
-        match self.fault {
-            Fault::Clock { percent, .. } if self.nodes.contains(&node) => Some(percent),
-            _ => None,
-        }
-    }
-
-    /// How many nodes, or datagrams by these counters, it has touched.
-    fn touched(&self, counters: &BTreeMap<Link, Counts>) -> u64 {
-        let of = |link: &Link, weather: &Weather| {
-            counters[link].touched(weather) - self.before[link].touched(weather)
-        };
-        self.touched + self.links.iter().map(|(link, weather)| of(link, weather)).sum::<u64>()
-    }
-}
-
-/// Whom, and what weather on which links, a fault means if the nodes stand in this order.
-fn aim(fault: Fault, order: &[NodeId], proxy: &Proxy) -> (Vec<NodeId>, BTreeMap<Link, Weather>) {
-    let first = |target: Target| order[..target.of(order.len())].to_vec();
-    match fault {
-        Fault::Kill(target) | Fault::Pause(target) | Fault::Clock { target, .. } => {
-            (first(target), BTreeMap::new())
-        }
-        Fault::Suspend(target) => {
-            let nodes = first(target);
-            let others = order.iter().filter(|node| !nodes.contains(node));
-            let pairs = others.flat_map(|other| nodes.iter().map(move |node| (*node, *other)));
-            let both = pairs
-                .flat_map(|(node, other)| [Link::between(node, other), Link::between(other, node)]);
-            let cuts = both.map(|link| (link, Weather::CUT)).collect();
-            (nodes, cuts)
-        }
-        Fault::RestartAll => (order.to_vec(), BTreeMap::new()),
-        Fault::Partition(shape) => {
-            let cuts = shape.cuts(order).into_iter().map(|link| (link, Weather::CUT));
-            (order.to_vec(), cuts.collect())
-        }
-        Fault::Weather { target, weather, .. } => {
-            let nodes = first(target);
-            let around = |link: &Link| nodes.iter().any(|node| link.touches(*node));
-            let links = proxy.links().into_iter().filter(around);
-            let links = links.map(|link| (link, weather)).collect();
-            (nodes, links)
         }
     }
 }

@@ -6,6 +6,7 @@
 //! and a [`Proxy`](crate::proxy::Proxy), tells each [`Event`], and heals everything, whatever
 //! happens.
 
+mod active;
 mod draw;
 mod execute;
 mod pace;
