@@ -30,6 +30,20 @@ fn options(count: u16, kinds: &[Kind]) -> Options {
     Options { kinds: kinds.to_vec(), interval_ms: 5_000, time_limit_ms: 120_000, nodes }
 }
 
+/// A packet from a node to a node, as far as one can see who has no key: first it promises to
+/// follow the other, who leads, and then it has accepted an entry of the other's.
+fn vows() -> Vec<u8> {
+    let mut packet = b"QRT\x01\x01".to_vec();
+    packet.extend([0; 29]);
+    packet.extend([46, 0, 2, 0, 0, 0, 0, 0]);
+    packet.extend([0; 46]);
+    packet.extend([19, 0, 7, 0, 0, 0, 0, 0]);
+    packet.extend([0; 11]);
+    packet.extend(1u64.to_le_bytes());
+    packet.extend([0; 16]);
+    packet
+}
+
 /// Nodes that are but sockets, and the proxy between them.
 struct Network {
     proxy: Proxy,
@@ -46,14 +60,14 @@ impl Network {
         Network { proxy: Proxy::start(&nodes, 1, seed).expect("sockets on loopback"), sockets }
     }
 
-    /// Every node says something to every other one, and the proxy has heard it.
+    /// Every node says to every other one that it promises to follow it, and the proxy has heard it.
     fn chatter(&self) {
         let heard = || self.proxy.counters().values().map(|counts| counts.received).sum::<u64>();
         let mut all = heard();
         for (from, socket) in &self.sockets {
             for (to, _) in self.sockets.iter().filter(|(to, _)| to != from) {
                 let face = self.proxy.address(Endpoint::Node(*from), *to);
-                socket.send_to(b"I am", face).expect("loopback takes it");
+                socket.send_to(&vows(), face).expect("loopback takes it");
                 all += 1;
             }
         }
@@ -178,7 +192,9 @@ fn run(
 /// Each fault that began has taken effect at most once and was healed, in this order.
 fn assert_lives(events: &[Event]) {
     let mut lives: BTreeMap<usize, Vec<&What>> = BTreeMap::new();
-    events.iter().for_each(|event| lives.entry(event.step).or_default().push(&event.what));
+    // Whom a trap caught is news of its own.
+    let lasting = events.iter().filter(|event| !matches!(event.what, What::Sprung(_)));
+    lasting.for_each(|event| lives.entry(event.step).or_default().push(&event.what));
     for (step, life) in lives {
         let touched = match life[..] {
             [What::Began { .. }, What::TookEffect, What::Healed { touched }] => *touched > 0,
@@ -244,7 +260,10 @@ fn a_plan_leaves_out_nothing_that_was_asked_for() {
             assert!(partitions.iter().any(|step| step.fault == Fault::Partition(shape)));
         }
         let kills = draw(seed, &self::options(3, &[Kind::Kill])).steps;
-        assert!(kills.iter().any(|step| step.fault.wants_leader()));
+        assert!(kills.iter().any(|step| step.fault == Fault::Kill(Target::Leader)));
+        assert!(!kills.iter().any(|step| step.fault == Fault::KillVoters), "no link may be cut");
+        let both = draw(seed, &self::options(3, &[Kind::Kill, Kind::Partition])).steps;
+        assert!(both.iter().any(|step| step.fault == Fault::KillVoters));
         let pauses = draw(seed, &self::options(3, &[Kind::Pause])).steps;
         assert!(pauses.iter().any(|step| step.fault == Fault::Suspend(Target::Leader)));
     }
@@ -332,13 +351,13 @@ fn the_leader_is_the_one_of_the_moment() {
     assert_eq!(began.collect::<Vec<_>>(), wanted);
 }
 
-/// Nodes that can only be paused; notes which links from nodes to nodes are cut when they are.
-struct Sleepers<'a> {
+/// Nodes that are led by the last one; notes which links are cut when something is done to one.
+struct Watched<'a> {
     proxy: &'a Proxy,
     seen: Vec<(&'static str, NodeId, String)>,
 }
 
-impl Sleepers<'_> {
+impl Watched<'_> {
     fn note(&mut self, what: &'static str, node: NodeId) -> io::Result<()> {
         let links = self.proxy.links().into_iter();
         let cut = links.filter(|link| self.proxy.weather(*link) == Weather::CUT);
@@ -348,13 +367,13 @@ impl Sleepers<'_> {
     }
 }
 
-impl Cluster for Sleepers<'_> {
+impl Cluster for Watched<'_> {
     fn kill(&mut self, node: NodeId) -> io::Result<()> {
-        panic!("{node:?} is to be killed")
+        self.note("kill", node)
     }
 
     fn restart(&mut self, node: NodeId) -> io::Result<()> {
-        panic!("{node:?} is to be restarted")
+        self.note("restart", node)
     }
 
     fn pause(&mut self, node: NodeId) -> io::Result<()> {
@@ -370,22 +389,62 @@ impl Cluster for Sleepers<'_> {
     }
 
     fn leader(&mut self) -> Option<NodeId> {
-        Some(NodeId(3))
+        self.proxy.links().iter().filter_map(|link| node_of(link.to)).max()
     }
+}
+
+fn node_of(end: Endpoint) -> Option<NodeId> {
+    match end {
+        Endpoint::Node(node) => Some(node),
+        Endpoint::Client(_) => None,
+    }
+}
+
+/// What is done to nodes while a cluster of so many has this fault.
+fn seen(count: u16, fault: Fault) -> Vec<(&'static str, NodeId, String)> {
+    let network = Network::of(count, 1);
+    let mut nodes = Watched { proxy: &network.proxy, seen: Vec::new() };
+    let order: Vec<u16> = (1..=count).collect();
+    let plan = Plan { steps: vec![step(0, 2_000, fault, &order)] };
+    let mut pace = Moments { network: &network, now_ms: 0, until_ms: u64::MAX };
+    execute(&plan, &mut nodes, &network.proxy, &mut pace, &mut |_| {}).expect("nothing fails");
+    assert!(network.is_clear());
+    nodes.seen
 }
 
 #[test]
 fn a_suspended_leader_is_cut_off_before_it_sleeps_and_when_it_wakes_up() {
-    let network = Network::of(3, 1);
-    let mut nodes = Sleepers { proxy: &network.proxy, seen: Vec::new() };
-    let steps = vec![step(0, 2_000, Fault::Suspend(Target::Leader), &[1, 2, 3])];
-    let mut pace = Moments { network: &network, now_ms: 0, until_ms: u64::MAX };
-    let plan = Plan { steps };
-    execute(&plan, &mut nodes, &network.proxy, &mut pace, &mut |_| {}).expect("nothing fails");
     let (leader, cut) = (NodeId(3), String::from("n1>n3 n2>n3 n3>n1 n3>n2"));
     let last = ("resume", leader, String::new());
-    assert_eq!(nodes.seen, [("pause", leader, cut.clone()), ("resume", leader, cut), last]);
-    assert!(network.is_clear());
+    let wanted = [("pause", leader, cut.clone()), ("resume", leader, cut), last];
+    assert_eq!(seen(3, Fault::Suspend(Target::Leader)), wanted);
+}
+
+#[test]
+fn voters_die_when_they_have_promised_and_wake_up_beside_the_old_leader() {
+    for count in [3, 4, 5] {
+        let seen = seen(count, Fault::KillVoters);
+        // A quorum with the old leader, which is the last one.
+        let voters = usize::from(count / 2);
+        let (killed, restarted) = seen.split_at(voters);
+        let (restarted, healed) = restarted.split_at(voters);
+        assert!(healed.iter().all(|(what, _, cut)| *what == "restart" && cut.is_empty()));
+        let of = |seen: &[(&str, NodeId, String)], wanted: &str| -> Vec<NodeId> {
+            assert!(seen.iter().all(|(what, _, _)| *what == wanted), "{seen:?}");
+            seen.iter().map(|(_, node, _)| *node).collect()
+        };
+        let mut side = of(killed, "kill");
+        assert_eq!(of(restarted, "restart"), side);
+        side.push(NodeId(count));
+        for (_, _, cut) in restarted {
+            for (from, to) in (1..=count).flat_map(|a| (1..=count).map(move |b| (a, b))) {
+                let (from, to) = (NodeId(from), NodeId(to));
+                let is_across = side.contains(&from) != side.contains(&to);
+                let link = Link::between(from, to).to_string();
+                assert_eq!(cut.split(' ').any(|name| name == link), is_across, "{link} in {cut}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -172,6 +172,13 @@ impl Nodes {
         ended.flatten().collect()
     }
 
+    /// Those that ended by themselves count as killed from now on, and can be started again.
+    pub fn bury(&self) {
+        for (id, _) in self.ended() {
+            self.running().remove(&id);
+        }
+    }
+
     /// What a node says of its replicas; `None` if it does not answer within a moment.
     pub fn status(&self, id: NodeId) -> Option<Vec<Replica>> {
         if !self.running().contains_key(&id) {

@@ -19,10 +19,12 @@ pub(super) struct Active {
     /// What is done to links.
     pub links: BTreeMap<Link, Weather>,
     /// What `links` will be, and when.
-    pub later: Option<(u64, Vec<Link>)>,
-    /// How many nodes were touched.
+    pub later: Option<(u64, BTreeMap<Link, Weather>)>,
+    /// A trap is set for voters; see [`Proxy::set_trap`].
+    pub is_trap_set: bool,
+    /// How many nodes were touched, and datagrams before that of `before`.
     pub touched: u64,
-    /// Of every link, when it began.
+    /// Of every link, when the fault came to lie on these.
     pub before: BTreeMap<Link, Counts>,
     pub took_effect: bool,
 }
@@ -70,13 +72,10 @@ pub(super) fn aim(
         }
         Fault::Suspend(target) => {
             let nodes = first(target);
-            let others = order.iter().filter(|node| !nodes.contains(node));
-            let pairs = others.flat_map(|other| nodes.iter().map(move |node| (*node, *other)));
-            let both = pairs
-                .flat_map(|(node, other)| [Link::between(node, other), Link::between(other, node)]);
-            let cuts = both.map(|link| (link, Weather::CUT)).collect();
+            let cuts = cut_off(&nodes, order);
             (nodes, cuts)
         }
+        Fault::KillVoters => (order[..1].to_vec(), cut_off(&order[..1], order)),
         Fault::RestartAll => (order.to_vec(), BTreeMap::new()),
         Fault::Partition(shape) => {
             let cuts = shape.cuts(order).into_iter().map(|link| (link, Weather::CUT));
@@ -90,4 +89,11 @@ pub(super) fn aim(
             (nodes, links)
         }
     }
+}
+
+/// All links between these and the others, cut.
+pub(super) fn cut_off(these: &[NodeId], all: &[NodeId]) -> BTreeMap<Link, Weather> {
+    let others = all.iter().filter(|node| !these.contains(node));
+    let links = others.flat_map(|other| these.iter().map(|node| Link::between(*node, *other)));
+    links.flat_map(|link| [link, link.back()]).map(|link| (link, Weather::CUT)).collect()
 }

@@ -90,6 +90,14 @@ fn few(nodes: usize) -> Vec<Target> {
     [Target::Leader, Target::One].into_iter().chain(minority).collect()
 }
 
+/// Everybody may be killed only as [`Fault::RestartAll`], which is asked for by its own name.
+/// Voters are killed where links may be cut too, and where some are left to vote.
+fn kills(options: &Options) -> Vec<Fault> {
+    let may_cut = options.kinds.contains(&Kind::Partition) && options.nodes.len() > 2;
+    let kills = few(options.nodes.len()).into_iter().map(Fault::Kill);
+    kills.chain(may_cut.then_some(Fault::KillVoters)).collect()
+}
+
 /// A leader that is suspended comes twice: nothing else finds reads that it answers unasked.
 fn pauses(nodes: usize) -> Vec<Fault> {
     let suspended = if nodes > 1 { 2 } else { 0 };
@@ -102,6 +110,7 @@ struct Lots<'a> {
     nodes: &'a [NodeId],
     kinds: Bag<Kind>,
     shapes: Bag<Shape>,
+    kills: Bag<Fault>,
     pauses: Bag<Fault>,
     /// One for each kind, so that each hits the leader as often as others.
     targets: BTreeMap<Kind, Bag<Target>>,
@@ -123,6 +132,7 @@ impl Lots<'_> {
             nodes: &options.nodes,
             kinds: Bag::new(kinds),
             shapes: Bag::new(shapes),
+            kills: Bag::new(kills(options)),
             pauses: Bag::new(pauses(options.nodes.len())),
             targets: Default::default(),
         }
@@ -131,7 +141,7 @@ impl Lots<'_> {
     fn fault(&mut self) -> Option<Fault> {
         let kind = self.kinds.draw(&mut self.random)?;
         Some(match kind {
-            Kind::Kill => Fault::Kill(self.target(kind)),
+            Kind::Kill => self.kills.draw(&mut self.random).expect("there are kills"),
             Kind::Pause => self.pauses.draw(&mut self.random).expect("there are pauses"),
             Kind::RestartAll => Fault::RestartAll,
             Kind::Partition => {
@@ -168,13 +178,10 @@ impl Lots<'_> {
         }
     }
 
-    /// Everybody may be killed only as [`Fault::RestartAll`], which is asked for by its own name.
     fn target(&mut self, kind: Kind) -> Target {
         let count = self.nodes.len();
-        let bag = self.targets.entry(kind).or_insert_with(|| {
-            let all = (kind != Kind::Kill).then_some(Target::All);
-            Bag::new(few(count).into_iter().chain(all).collect())
-        });
+        let all = || few(count).into_iter().chain([Target::All]).collect();
+        let bag = self.targets.entry(kind).or_insert_with(|| Bag::new(all()));
         bag.draw(&mut self.random).expect("there are targets")
     }
 

@@ -1,13 +1,14 @@
 //! Carries out a plan: begins each fault, notices when it takes effect, and heals it.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use node::wire::NodeId;
 
-use super::active::{Active, aim};
+use super::active::{Active, aim, cut_off};
 use super::pace::{Pace, Waited};
 use super::plan::{Fault, Plan, Step};
-use crate::proxy::{Link, Proxy, Weather};
+use crate::proxy::{Link, Proxy, Sprung, Weather};
 
 /// What can be done to the nodes of a cluster.
 pub trait Cluster {
@@ -52,6 +53,8 @@ pub enum What {
     },
     /// A node or a datagram was touched, for the first time.
     TookEffect,
+    /// The trap for voters; who promised is killed by now, and restarted.
+    Sprung(Sprung),
     /// It is healed, also if the run was interrupted.
     Healed {
         /// How many nodes or datagrams it touched; zero means that it was none.
@@ -66,6 +69,8 @@ const AIM_MS: u64 = 1_500;
 const DROWSY_MS: u64 = 300;
 /// How soon it is looked again for what comes unannounced: leaders and first effects.
 const LOOK_MS: u64 = 20;
+/// How soon it is looked again for who went into a trap. They do not hear of the new leader by then.
+const TRAP_MS: u64 = 1;
 
 /// Carries out the plan, and tells what happens. Returns when the last fault is healed, or, with
 /// everything healed, when interrupted or at the first error.
@@ -101,6 +106,7 @@ impl Nemesis<'_> {
             self.heal_due(now_ms)?;
             self.wake_due(now_ms)?;
             self.turn_later(now_ms);
+            self.look_into_trap()?;
             while let Some(step) = self.plan.steps.get(next).filter(|step| step.at_ms <= now_ms) {
                 if !self.begin(next, step, now_ms)? {
                     break;
@@ -126,6 +132,8 @@ impl Nemesis<'_> {
         let later = self.active.iter().filter_map(|active| Some(active.later.as_ref()?.0));
         let unnoticed = self.active.iter().any(|active| !active.took_effect);
         let looks = unnoticed.then_some(now_ms + LOOK_MS);
+        let traps = self.active.iter().any(|active| active.is_trap_set);
+        let looks = looks.into_iter().chain(traps.then_some(now_ms + TRAP_MS));
         begins.into_iter().chain(heals).chain(wakes).chain(later).chain(looks).min()
     }
 
@@ -155,6 +163,7 @@ impl Nemesis<'_> {
             nodes: nodes.clone(),
             links,
             later: None,
+            is_trap_set: step.fault == Fault::KillVoters,
             touched: 0,
             before: self.proxy.counters(),
             took_effect: false,
@@ -162,9 +171,12 @@ impl Nemesis<'_> {
         if let Fault::Partition(shape) = step.fault
             && let Some(before) = shape.cuts_before(&order)
         {
-            let all = active.links.keys().copied().collect();
-            active.later = Some((now_ms + lasts_ms / 3, all));
+            active.later = Some((now_ms + lasts_ms / 3, active.links.clone()));
             active.links.retain(|link, _| before.contains(link));
+        }
+        if active.is_trap_set {
+            // With them the old leader would have a quorum.
+            self.proxy.set_trap(order[0], order.len() / 2);
         }
         let links: Vec<Link> = active.links.keys().copied().collect();
         self.tell(number, What::Began { nodes, links: links.clone(), leader });
@@ -188,6 +200,48 @@ impl Nemesis<'_> {
                 _ => continue,
             }
             self.active[last].touched += 1;
+        }
+        Ok(())
+    }
+
+    /// Goes on with a fault that waits for what others do.
+    fn look_into_trap(&mut self) -> io::Result<()> {
+        let Some(at) = self.active.iter().position(|active| active.is_trap_set) else {
+            return Ok(());
+        };
+        let Some(sprung) = self.proxy.sprung() else { return Ok(()) };
+        match &sprung {
+            Sprung::Promised { voters, .. } => self.kill_voters(at, voters)?,
+            Sprung::Accepted => {
+                self.active[at].is_trap_set = false;
+                let later = self.active[at].later.take();
+                later.into_iter().for_each(|(_, links)| self.turn(at, links));
+            }
+        }
+        self.tell(self.active[at].step, What::Sprung(sprung));
+        Ok(())
+    }
+
+    /// Kills who has promised, and puts them on the old leader's side of the cut.
+    fn kill_voters(&mut self, at: usize, voters: &[NodeId]) -> io::Result<()> {
+        let order = &self.plan.steps[self.active[at].step].order;
+        let active = &mut self.active[at];
+        // What the old leader and they do together, they and the new one must not undo.
+        let (leader, now_ms) = (active.nodes.clone(), self.pace.now_ms());
+        let left_ms = active.heal_ms.saturating_sub(now_ms);
+        active.later = Some((now_ms + left_ms * 2 / 3, cut_off(&leader, order)));
+        active.nodes.extend(voters);
+        let links = cut_off(&active.nodes, order);
+        let is_down = |active: &Active, node| active.holds_down(node);
+        let mut killed = voters.to_vec();
+        killed.retain(|voter| !self.active.iter().any(|other| is_down(other, *voter)));
+        for voter in &killed {
+            self.cluster.kill(*voter)?;
+        }
+        self.active[at].touched += killed.len() as u64;
+        self.turn(at, links);
+        for voter in &killed {
+            self.cluster.restart(*voter)?;
         }
         Ok(())
     }
@@ -237,14 +291,22 @@ impl Nemesis<'_> {
     fn heal(&mut self, at: usize) -> io::Result<()> {
         self.notice();
         let healed = self.active.remove(at);
-        let links: Vec<Link> = healed.links.keys().copied().collect();
+        let mut links: Vec<Link> = healed.links.keys().copied().collect();
+        if healed.is_trap_set {
+            self.proxy.take_trap();
+            // It may have cut some of them already.
+            links = self.proxy.links();
+        }
         self.apply(&links);
         let mut result = Ok(());
         for &node in &healed.nodes {
             let is_down = self.active.iter().any(|other| other.holds_down(node));
             let clock = self.active.iter().rev().find_map(|other| other.clock_of(node));
             let done = match healed.fault {
-                Fault::Kill(_) | Fault::RestartAll if !is_down => self.cluster.restart(node),
+                // Voters run again already, unless something failed.
+                Fault::Kill(_) | Fault::RestartAll | Fault::KillVoters if !is_down => {
+                    self.cluster.restart(node)
+                }
                 Fault::Pause(_) | Fault::Suspend(_) => self.resume(&[node]),
                 Fault::Clock { .. } => self.cluster.set_clock(node, clock.unwrap_or(100)),
                 _ => Ok(()),
@@ -259,12 +321,23 @@ impl Nemesis<'_> {
     /// The second half of faults that have one.
     fn turn_later(&mut self, now_ms: u64) {
         for at in 0..self.active.len() {
-            let active = &mut self.active[at];
-            if let Some((_, links)) = active.later.take_if(|(due_ms, _)| *due_ms <= now_ms) {
-                active.links = links.iter().map(|link| (*link, Weather::CUT)).collect();
-                self.apply(&links);
+            let later = &mut self.active[at].later;
+            if let Some((_, links)) = later.take_if(|(due_ms, _)| *due_ms <= now_ms) {
+                self.turn(at, links);
             }
         }
+    }
+
+    /// From now on a fault lies on these links, and on no others.
+    fn turn(&mut self, at: usize, links: BTreeMap<Link, Weather>) {
+        let counters = self.proxy.counters();
+        let active = &mut self.active[at];
+        active.touched = active.touched(&counters);
+        active.before = counters;
+        let mut all: Vec<Link> = links.keys().copied().collect();
+        all.extend(active.links.keys());
+        active.links = links;
+        self.apply(&all);
     }
 
     /// Gives links the weather of all that lies on them.

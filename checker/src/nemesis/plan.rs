@@ -39,6 +39,10 @@ pub struct Step {
 pub enum Fault {
     /// `kill -9`; restarted to heal.
     Kill(Target),
+    /// The leader is cut off. Those who promise to follow another are killed in that very moment,
+    /// and restarted beside the old leader, with the new one cut off; later it is the old one that is
+    /// cut off. If they forgot the promise, each leader had a quorum, and one's writes are lost.
+    KillVoters,
     /// SIGSTOP; SIGCONT to heal.
     Pause(Target),
     /// The same with the links to other nodes cut, from just before until some time after: as a
@@ -161,7 +165,7 @@ impl Fault {
     /// The family it belongs to.
     pub fn kind(&self) -> Kind {
         match self {
-            Fault::Kill(_) => Kind::Kill,
+            Fault::Kill(_) | Fault::KillVoters => Kind::Kill,
             Fault::Pause(_) | Fault::Suspend(_) => Kind::Pause,
             Fault::RestartAll => Kind::RestartAll,
             Fault::Partition(_) => Kind::Partition,
@@ -179,6 +183,7 @@ impl Fault {
             Fault::Weather { target, .. } | Fault::Clock { target, .. } => {
                 *target == Target::Leader
             }
+            Fault::KillVoters => true,
             Fault::RestartAll => false,
             Fault::Partition(shape) => shape.wants_leader(),
         }
@@ -266,6 +271,7 @@ impl Display for Fault {
         match self {
             Fault::Kill(target) | Fault::Pause(target) => write!(f, " {}", target.name()),
             Fault::Suspend(target) => write!(f, " {}, cut off", target.name()),
+            Fault::KillVoters => write!(f, " voters"),
             Fault::RestartAll => Ok(()),
             Fault::Partition(shape) => write!(f, " {}", shape.name()),
             Fault::Weather { target, weather, .. } => write!(f, " {}: {weather}", target.name()),

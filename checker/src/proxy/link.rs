@@ -30,6 +30,11 @@ impl Link {
         Link { from: Endpoint::Node(from), to: Endpoint::Node(to) }
     }
 
+    /// The way back.
+    pub fn back(self) -> Link {
+        Link { from: self.to, to: self.from }
+    }
+
     /// Whether this node is at either end.
     pub fn touches(self, node: NodeId) -> bool {
         [self.from, self.to].contains(&Endpoint::Node(node))

@@ -18,6 +18,7 @@
 
 mod link;
 mod relay;
+mod trap;
 mod weather;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use node::wire::NodeId;
 
 pub use link::{Counts, Endpoint, Link};
 use relay::{Lanes, Relay};
+pub use trap::Sprung;
 pub use weather::{OVERTAKEN_MAX, Weather};
 
 /// Wakes the relay to let it end.
@@ -80,10 +82,31 @@ impl Proxy {
         self.lanes().weather(link)
     }
 
-    /// Clears the weather everywhere. What waits still arrives in its time.
+    /// Lies in wait for an election that does without the leader: the first promise to a candidate
+    /// passes, and so do the next ones to the same candidate until there are `voters`; then their
+    /// links with it are cut. After [`Proxy::sprung`] told of it, what each of them next accepts
+    /// from the old leader passes, and then their links with that one are cut.
+    /// Only one such trap is set at a time.
+    pub fn set_trap(&self, leader: NodeId, voters: usize) {
+        self.lanes().set_trap(leader, voters);
+    }
+
+    /// Takes the trap away, whatever it has caught. What it cut stays cut.
+    pub fn take_trap(&self) {
+        self.lanes().take_trap();
+    }
+
+    /// What the trap caught, each once.
+    pub fn sprung(&self) -> Option<Sprung> {
+        self.lanes().sprung()
+    }
+
+    /// Clears the weather everywhere and takes the trap away. What waits still arrives in its time.
     pub fn heal(&self) {
-        for link in self.links() {
-            self.set(link, Weather::CLEAR);
+        let mut lanes = self.lanes();
+        lanes.take_trap();
+        for link in lanes.links().collect::<Vec<Link>>() {
+            lanes.set(link, Weather::CLEAR);
         }
     }
 

@@ -14,6 +14,7 @@ use socket2::SockRef;
 
 use super::WAKER;
 use super::link::{Counts, Endpoint, Link};
+use super::trap::{Sprung, Trap};
 use super::weather::{Fate, HELD_MAX, Lane, Parcel, Weather};
 
 /// Asked of the kernel, which may give less.
@@ -39,6 +40,7 @@ pub(super) struct Route {
 pub(super) struct Lanes {
     numbers: BTreeMap<Link, LaneId>,
     lanes: Vec<Lane<Route>>,
+    trap: Option<Trap>,
     stopped: bool,
 }
 
@@ -52,7 +54,7 @@ impl Lanes {
         let numbers: BTreeMap<Link, LaneId> = links.zip(0..).collect();
         let mut random = Rng::with_seed(seed);
         let lanes = numbers.iter().map(|_| Lane::new(random.fork())).collect();
-        Lanes { numbers, lanes, stopped: false }
+        Lanes { numbers, lanes, trap: None, stopped: false }
     }
 
     pub fn links(&self) -> impl Iterator<Item = Link> {
@@ -69,6 +71,29 @@ impl Lanes {
 
     pub fn counters(&self) -> BTreeMap<Link, Counts> {
         self.numbers.iter().map(|(link, lane)| (*link, self.lanes[*lane].counts)).collect()
+    }
+
+    pub fn set_trap(&mut self, leader: NodeId, voters: usize) {
+        self.trap = Some(Trap::new(leader, voters));
+    }
+
+    pub fn take_trap(&mut self) {
+        self.trap = None;
+    }
+
+    pub fn sprung(&mut self) -> Option<Sprung> {
+        self.trap.as_mut()?.sprung()
+    }
+
+    /// Whether this datagram goes into the trap: then it passes, and nothing after it.
+    fn is_caught(&mut self, link: Link, bytes: &[u8]) -> bool {
+        let is_cut = self.weather(link).cut;
+        let Some(trap) = self.trap.as_mut().filter(|_| !is_cut) else { return false };
+        let is_caught = trap.takes(link, bytes);
+        if is_caught {
+            self.set(link.back(), Weather::CUT);
+        }
+        is_caught
     }
 
     pub fn stop(&mut self) {
@@ -205,6 +230,11 @@ impl Relay {
         // Who is no party to this link has lost its way; nobody knows it.
         let Some((link, route)) = self.route(at, from) else { return };
         let lane = lanes.numbers[&link];
+        if lanes.is_caught(link, bytes) {
+            lanes.lanes[lane].counts.received += 1;
+            self.send(&mut lanes.lanes[lane], route, bytes, false);
+            return lanes.set(link, Weather::CUT);
+        }
         if lanes.lanes[lane].pass(route, bytes) {
             self.send(&mut lanes.lanes[lane], route, bytes, false);
             return;

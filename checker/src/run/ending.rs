@@ -35,6 +35,8 @@ pub(super) struct Ending {
 pub(super) fn end(scene: &Scene<'_>) -> Result<Ending, Error> {
     let mut ending = Ending::default();
     scene.proxy.heal();
+    // Whoever has ended by itself is in the verdict already; what it kept is worth reading.
+    scene.nodes.bury();
     if let Err(error) = scene.nodes.start_all(BOOT) {
         match error {
             cluster::Error::Ended { .. } | cluster::Error::Silent { .. } => {

@@ -19,7 +19,7 @@ use crate::cli::CRASHED;
 use crate::cluster::Nodes;
 use crate::nemesis::{self, Event, Interrupt, Pace as _, WallClock, What};
 use crate::process::{self, Access, Shared};
-use crate::proxy::{Endpoint, Link};
+use crate::proxy::{Endpoint, Link, Sprung};
 use crate::workload::{Draw, Known, Pace};
 
 /// How long an operation may take: some elections, but not a whole fault, so that there is always
@@ -215,6 +215,15 @@ impl Told {
                 self.hit_leader |= leader.is_some();
             }
             What::TookEffect => to.noted(&format!("took effect: {fault}")),
+            What::Sprung(Sprung::Accepted) => {
+                to.noted("they accepted from the old leader, which is cut off now");
+            }
+            What::Sprung(Sprung::Promised { candidate, voters }) => {
+                let voters: Vec<String> =
+                    voters.iter().map(|node| format!("n{}", node.0)).collect();
+                let (voters, candidate) = (voters.join(" and "), candidate.0);
+                to.noted(&format!("killed {voters}, who had just promised to follow n{candidate}"));
+            }
             What::Healed { touched } => {
                 self.active.remove(&step);
                 let has_quorum = has_quorum(&plan.steps[step].order, &self.active);
@@ -238,7 +247,7 @@ impl Held {
             Fault::Kill(_) | Fault::Pause(_) | Fault::Suspend(_) | Fault::RestartAll => {
                 Held { nodes, links }
             }
-            Fault::Partition(_) => Held { nodes: Vec::new(), links },
+            Fault::Partition(_) | Fault::KillVoters => Held { nodes: Vec::new(), links },
             // Bad weather and odd clocks are hard to bear, but no excuse.
             Fault::Weather { .. } | Fault::Clock { .. } => Held::default(),
         }

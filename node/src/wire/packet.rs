@@ -97,7 +97,7 @@ impl PacketKind {
         }
     }
 
-    fn code(self) -> u8 {
+    pub(super) fn code(self) -> u8 {
         match self {
             PacketKind::Node => 1,
             PacketKind::Request => 2,

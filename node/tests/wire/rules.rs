@@ -1,11 +1,12 @@
 //! Whom a receiver listens to, and what it never answers.
 
-use super::{Any, AnyQuestion, CLUSTER, N1, N2, SECRET, keys, packer, retag, sealed};
+use super::samples::{Sample, all};
+use super::{Any, AnyQuestion, CLUSTER, GROUP, N1, N2, SECRET, keys, packer, retag, sealed};
 use node::protocol::{Ballot, GroupId, Message, NodeId};
 use node::wire::{
     Answer, CLIENT, Command, DATAGRAM_BYTES, Dropped, Drops, Inbox, Keys, MESSAGE_BYTES_MAX,
-    Operation, PAIR_BYTES_MAX, Packer, Packet, PacketKind, Question, Request, Response, SessionId,
-    Token, Tokens, challenge,
+    Operation, Overheard, PAIR_BYTES_MAX, Packer, Packet, PacketKind, Question, Request, Response,
+    SessionId, Token, Tokens, challenge, overhear,
 };
 
 /// A packet from node 1 to node 2.
@@ -40,6 +41,33 @@ fn changed(datagram: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
 
 fn refusal(datagram: &[u8], keys: &Keys) -> Dropped {
     Packet::open(datagram, keys).expect_err("not for us")
+}
+
+#[test]
+fn who_is_between_nodes_hears_their_vows_and_nothing_else() {
+    for Sample { message, .. } in all() {
+        let kind = message.kind();
+        let [mut alone, mut both] = [DATAGRAM_BYTES; 2].map(|bytes| packer(kind, bytes));
+        message.pack(&mut alone);
+        let heard: Vec<Overheard> = overhear(&sealed(&mut alone)[0]).collect();
+        let wanted = match &message {
+            Any::Node(Message::Promise(report)) => {
+                vec![Overheard::Promise(GROUP, report.accepted.0)]
+            }
+            Any::Node(Message::Accepted { accepted, .. }) => {
+                vec![Overheard::Accepted(GROUP, accepted.0)]
+            }
+            _ => vec![],
+        };
+        assert_eq!(heard, wanted);
+        // Also behind another frame.
+        message.pack(&mut both);
+        message.pack(&mut both);
+        assert_eq!(overhear(&sealed(&mut both)[0]).count(), 2 * wanted.len());
+    }
+    for size in 0..prepare().len() {
+        assert_eq!(overhear(&prepare()[..size]).count(), 0);
+    }
 }
 
 #[test]
