@@ -19,13 +19,17 @@ const MERGED_BYTES_MAX: usize = 1 << 16;
 /// Datagrams taken in one turn, about: then it is time to write and answer.
 const TURN_MAX: usize = 512;
 
-/// Datagrams that passed through a socket.
-#[derive(Clone, Copy, Default)]
+/// Datagrams that passed through a socket. Bytes are theirs, without the headers of UDP and below.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Traffic {
     /// Taken from the kernel.
     pub received: u64,
+    /// The bytes of these.
+    pub received_bytes: u64,
     /// Given to the kernel.
     pub sent: u64,
+    /// The bytes of these.
+    pub sent_bytes: u64,
     /// The kernel did not take them.
     pub unsent: u64,
 }
@@ -94,6 +98,7 @@ impl Socket {
                 }
             };
             for (meta, buffer) in metas.iter().zip(&slices).take(count) {
+                self.traffic.received_bytes += meta.len as u64;
                 for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
                     take(datagram, meta.addr);
                     taken += 1;
@@ -119,7 +124,10 @@ impl Socket {
         };
         let count = run.contents.len().div_ceil(run.datagram_bytes) as u64;
         match self.state.try_send((&self.socket).into(), &transmit) {
-            Ok(()) => self.traffic.sent += count,
+            Ok(()) => {
+                self.traffic.sent += count;
+                self.traffic.sent_bytes += run.contents.len() as u64;
+            }
             Err(error) => {
                 self.traffic.unsent += count;
                 if error.kind() != io::ErrorKind::WouldBlock {

@@ -63,8 +63,8 @@ fn the_fields_of_a_status_are_those_that_are_documented() {
     let (code, text, _) = ran(kv(dir.path(), &["status", "--json"]));
     assert_eq!(code, Some(0));
     let status: Value = serde_json::from_str(&text).expect("one object");
-    let expected = "boot clients drops groups groups_left_out log node packets_in packets_out \
-                    packets_unsent sync uptime_ms";
+    let expected = "boot bytes_in bytes_out clients drops groups groups_left_out log node \
+                    packets_in packets_out packets_unsent sync uptime_ms";
     assert_eq!(names(&status).join(" "), expected);
     let expected = "accepted accepted_ballot applied ballot connected decided digest first group \
                     keys leader phase promised sessions snapshot snapshot_bytes suspects";
@@ -83,6 +83,12 @@ fn the_fields_of_a_status_are_those_that_are_documented() {
     assert!(number("p50_us") <= number("p99_us") && number("p99_us") <= number("max_us"));
     assert!(status["log"]["bytes"].as_u64() > Some(0) && status["log"]["segments"] == 1);
     assert!(status["packets_in"].as_u64() >= Some(4), "two clients, each challenged first");
+    for direction in ["in", "out"] {
+        let total = |what: &str| status[format!("{what}_{direction}")].as_u64().expect("a number");
+        // A header and a tag at least, and no more than a datagram may have.
+        let bytes = total("packets") * 50..=total("packets") * 1_200;
+        assert!(bytes.contains(&total("bytes")), "{direction}");
+    }
     assert!(status["clients"].as_u64() >= Some(1));
 }
 

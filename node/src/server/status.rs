@@ -7,6 +7,7 @@
 //! | `groups` | one object for each replica here, see below; `groups_left_out` did not fit |
 //! | `clients` | addresses proved to be a client's; not yet that of one that asks this first |
 //! | `packets_in`, `_out`, `_unsent` | datagrams from and to the kernel, and those it did not take |
+//! | `bytes_in`, `_out` | the bytes in these datagrams, from and to the kernel |
 //! | `drops` | what was received in vain, by reason ([`Dropped`](crate::wire::Dropped)) |
 //! | `drops.kernel` | what the kernel did not keep for us ([`KernelDrops::count`]), or null |
 //! | `log` | of all groups: `segments`, which are files, and the `bytes` written in them |
@@ -85,6 +86,8 @@ pub fn report(process: &Process, groups: &Groups, links: &Links<'_>) -> String {
         "groups": shown,
         "groups_left_out": groups_left_out,
         "clients": clients,
+        "bytes_in": traffic.received_bytes,
+        "bytes_out": traffic.sent_bytes,
         "packets_in": traffic.received,
         "packets_out": traffic.sent,
         "packets_unsent": traffic.unsent,
