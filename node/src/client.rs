@@ -27,6 +27,7 @@ use std::time::Duration;
 
 pub use crate::config::{Cluster, Error as ClusterError, Secret};
 pub use crate::partition::Table;
+pub use crate::socket::Traffic;
 use crate::wire::NodeId;
 pub use ask::{Ask, Done, Route};
 pub use outcome::{Failure, Outcome, Why};

@@ -4,12 +4,14 @@ use crate::wire::Run;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockRef, Type};
 use std::fs;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 use tracing::warn;
 
 /// Asked of the kernel, which may give less: room for what comes while a turn goes on.
@@ -76,6 +78,15 @@ impl Socket {
     /// Whether datagrams may be left that nobody will tell of.
     pub fn has_more(&self) -> bool {
         self.ready
+    }
+
+    /// Waits for a datagram, but no longer than `timeout`, which counts in nanoseconds: that of a
+    /// registry is rounded up to milliseconds, some tens of round trips. An error is the kernel's.
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        let timeout = Timespec::try_from(timeout).expect("nobody waits for centuries");
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
+        self.ready |= poll(&mut sockets, Some(&timeout))? > 0;
+        Ok(())
     }
 
     /// Hands the datagrams that wait to `take`, so many as make a good turn.

@@ -5,10 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll};
-
 use crate::config::{Cluster, Secret};
-use crate::socket::Socket;
+use crate::socket::{Socket, Traffic};
 use crate::wire::{
     CLIENT, Keys, MESSAGE_BYTES_MAX, NodeId, Packer, Packet, PacketKind, Question, Reassembly,
     Request, Response, Token,
@@ -28,8 +26,6 @@ const OVERHEAD_BYTES: usize = 128;
 
 /// A socket to all nodes. It sees what answers any of them, early or late, in one place.
 pub(super) struct Link {
-    poll: Poll,
-    events: Events,
     socket: Socket,
     keys: Keys,
     client: u64,
@@ -76,13 +72,9 @@ impl Link {
             packer: Packer::new(&keys, node.id, boot, 0, datagram_bytes),
             reassembly: Reassembly::new(PARTIAL_MAX * MESSAGE_BYTES_MAX, PARTIAL_MAX),
         });
-        let (peers, poll) = (peers.collect(), Poll::new()?);
-        let mut socket = Socket::bind((any, 0).into())?;
-        socket.register(poll.registry(), mio::Token(0))?;
+        let peers = peers.collect();
         Ok(Link {
-            poll,
-            events: Events::with_capacity(1),
-            socket,
+            socket: Socket::bind((any, 0).into())?,
             keys,
             client,
             peers,
@@ -162,20 +154,21 @@ impl Link {
         });
     }
 
-    /// Waits until something has come, or until then at the latest, in whole milliseconds.
+    /// What passed through the socket.
+    pub fn traffic(&self) -> Traffic {
+        self.socket.traffic
+    }
+
+    /// Waits until something has come, or until then at the latest.
     pub fn wait(&mut self, until: Instant) -> Result<(), io::ErrorKind> {
         if self.socket.has_more() {
             return Ok(());
         }
         let timeout = until.saturating_duration_since(Instant::now());
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            polled => polled.map_err(|error| error.kind())?,
+        match self.socket.wait(timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            waited => waited.map_err(|error| error.kind()),
         }
-        if !self.events.is_empty() {
-            self.socket.ready();
-        }
-        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::Traffic;
 use super::ask::{Ask, Done};
 use super::link::Link;
 use super::outcome::{Outcome, Why};
@@ -83,7 +84,7 @@ impl Pipeline {
         self.requests.submit(tag, ask, Instant::now());
     }
 
-    /// The next completion; waits for one, but no longer than `timeout`, in whole milliseconds.
+    /// The next completion; waits for one, but no longer than `timeout`.
     /// Waits that long, too, if nothing is in flight.
     pub fn poll(&mut self, timeout: Duration) -> Option<Completion> {
         let completion = self.requests.completion().or_else(|| self.wait(timeout))?;
@@ -99,6 +100,11 @@ impl Pipeline {
     /// The lookup table, which every node and client works out alone: nobody is asked.
     pub fn table(&self) -> &Table {
         self.requests.table()
+    }
+
+    /// What was sent and received so far.
+    pub fn traffic(&self) -> Traffic {
+        self.link.traffic()
     }
 
     fn wait(&mut self, timeout: Duration) -> Option<Completion> {
