@@ -11,6 +11,7 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::bench;
 use crate::cluster::guard;
 use crate::history::{self, FailedCas, Format, Keyed, Nil, Pairing};
 use crate::linearizability::{Bounds, Model};
@@ -23,8 +24,10 @@ pub const BAD_ARGUMENTS: u8 = 254;
 /// The program failed in what it was asked for.
 pub const CRASHED: u8 = 255;
 
+mod benching;
 mod running;
 
+use benching::BenchLine;
 use running::RunLine;
 
 /// What the program shall do.
@@ -34,6 +37,8 @@ pub enum Plan {
     Verify(verify::Plan),
     /// Test a cluster.
     Run(run::Plan),
+    /// Measure a cluster.
+    Bench(bench::Plan),
     /// Become a node that dies with its parent.
     Guard(Guard),
 }
@@ -84,6 +89,7 @@ pub fn checker(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, St
     match line.command {
         Command::Verify(line) => Ok(Plan::Verify(line.plan().map_err(Stop)?)),
         Command::Run(line) => Ok(Plan::Run(line.plan())),
+        Command::Bench(line) => line.plan().map(Plan::Bench).map_err(Stop),
         Command::Guard(guard) => Ok(Plan::Guard(guard)),
     }
 }
@@ -100,6 +106,7 @@ struct Line {
 enum Command {
     Run(RunLine),
     Verify(Verify),
+    Bench(BenchLine),
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard(Guard),
 }
@@ -297,11 +304,9 @@ impl ValueEnum for Model {
     }
 }
 
-/// A usage error of `checker verify` that the grammar alone cannot find.
+/// A usage error that the grammar alone cannot find.
 fn usage(why: &str) -> clap::Error {
-    let mut command = Line::command();
-    let verify = command.find_subcommand_mut("verify").expect("it is defined above");
-    verify.error(ErrorKind::ValueValidation, why)
+    Line::command().error(ErrorKind::ValueValidation, why)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use checker::cli::{self, CRASHED, Guard, Plan};
 use checker::cluster::guard;
-use checker::{run, verify};
+use checker::{bench, run, verify};
 
 fn main() -> ExitCode {
     let plan = match cli::checker(std::env::args_os()) {
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let code = panic::catch_unwind(|| match &plan {
         Plan::Verify(plan) => verify::verify(plan).map(verify::Finding::code),
         Plan::Run(plan) => Ok(code_of(plan)),
+        Plan::Bench(plan) => Ok(code_of_bench(plan)),
         Plan::Guard(Guard { parent, command }) => {
             Err(guard::become_guarded(*parent, &command[0], &command[1..]))
         }
@@ -41,4 +42,12 @@ fn code_of(plan: &run::Plan) -> u8 {
             error.code()
         }
     }
+}
+
+/// The exit code of a measurement.
+fn code_of_bench(plan: &bench::Plan) -> u8 {
+    bench::run(plan).unwrap_or_else(|error| {
+        eprintln!("checker: {error}");
+        error.code()
+    })
 }

@@ -46,6 +46,8 @@ pub struct Site {
     pub partitions: u32,
     /// The nodes, and where each listens.
     pub nodes: Vec<(NodeId, SocketAddr)>,
+    /// What else the program is to be told.
+    pub arguments: Vec<String>,
 }
 
 /// The nodes of one cluster. They are killed when it is dropped.
@@ -116,6 +118,7 @@ impl Nodes {
         command.arg("--id").arg(id.0.to_string());
         command.arg("--cluster").arg(files::cluster(&self.site.dir, id));
         command.arg("--data").arg(files::data(&self.site.dir, id));
+        command.args(&self.site.arguments);
         // Ctrl-C is for the checker, which knows what to do about it.
         command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
@@ -163,6 +166,11 @@ impl Nodes {
     /// SIGCONT. Returns whether there was a node.
     pub fn resume(&self, id: NodeId) -> bool {
         self.signal(id, Signal::CONT)
+    }
+
+    /// The number of a node's process, if there is one.
+    pub fn process(&self, id: NodeId) -> Option<u32> {
+        self.running().get(&id).map(Child::id)
     }
 
     /// Those that ended although nobody killed them, and how.

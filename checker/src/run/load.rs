@@ -45,7 +45,7 @@ pub(super) struct Loaded {
 }
 
 /// Ctrl-C and its like: the first ends the load, the second ends us, and the nodes with us.
-pub(super) struct Interrupts(Arc<AtomicBool>);
+pub(crate) struct Interrupts(Arc<AtomicBool>);
 
 impl Interrupts {
     pub fn watch() -> io::Result<Interrupts> {
@@ -57,7 +57,7 @@ impl Interrupts {
         Ok(Interrupts(flag))
     }
 
-    fn came(&self) -> bool {
+    pub fn came(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -148,42 +148,47 @@ fn watch(scene: &Scene<'_>, interrupts: &Interrupts, begun: Instant) -> Vec<(Nod
             line.clear();
             return ended;
         }
-        line.show(elapsed, scene.recorder);
+        line.show(elapsed, || state(scene.recorder));
         thread::sleep(LOOK);
     }
 }
 
 /// What one sees on a terminal while it lasts.
-struct StatusLine(Option<ProgressBar>);
+pub(crate) struct StatusLine(Option<ProgressBar>);
 
 impl StatusLine {
-    fn new(time_limit: Duration) -> StatusLine {
+    pub fn new(time_limit: Duration) -> StatusLine {
         let style = ProgressStyle::with_template("[{bar:20}] {msg}");
         let style = style.expect("the template is right").progress_chars("=> ");
         let bar = || ProgressBar::new(time_limit.as_millis() as u64).with_style(style);
         StatusLine(io::stderr().is_terminal().then(bar))
     }
 
-    fn show(&self, elapsed: Duration, recorder: &Recorder) {
+    /// `state` is asked for only where somebody sees it.
+    pub fn show(&self, elapsed: Duration, state: impl FnOnce() -> String) {
         let Some(bar) = &self.0 else { return };
-        let counts = recorder.counts();
-        let faults = recorder.faults();
-        let active = faults.iter().filter(|fault| fault.healed.is_none());
-        let active: Vec<&str> = active.map(|fault| fault.what.as_str()).collect();
-        let ok: u64 = counts.ok.iter().sum();
         bar.set_position(elapsed.as_millis() as u64);
-        bar.set_message(format!(
-            "{} s · {ok} ok · {} failed · {} indeterminate · {}",
-            elapsed.as_secs(),
-            counts.failed,
-            counts.indeterminate,
-            if active.is_empty() { String::from("all is well") } else { active.join(", ") }
-        ));
+        bar.set_message(format!("{} s · {}", elapsed.as_secs(), state()));
     }
 
-    fn clear(&self) {
+    pub fn clear(&self) {
         self.0.iter().for_each(ProgressBar::finish_and_clear);
     }
+}
+
+/// How a run is going, in a line.
+fn state(recorder: &Recorder) -> String {
+    let counts = recorder.counts();
+    let faults = recorder.faults();
+    let active = faults.iter().filter(|fault| fault.healed.is_none());
+    let active: Vec<&str> = active.map(|fault| fault.what.as_str()).collect();
+    let ok: u64 = counts.ok.iter().sum();
+    format!(
+        "{ok} ok · {} failed · {} indeterminate · {}",
+        counts.failed,
+        counts.indeterminate,
+        if active.is_empty() { String::from("all is well") } else { active.join(", ") }
+    )
 }
 
 /// What the nemesis told, as the history has it.

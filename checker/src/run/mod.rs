@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use node::wire::NodeId;
@@ -28,6 +28,7 @@ mod outcome;
 mod record;
 mod told;
 
+pub(crate) use load::{Interrupts, StatusLine};
 pub use outcome::Outcome;
 pub use record::{Counts, Fault, Recorder};
 
@@ -90,13 +91,13 @@ struct Scene<'a> {
 }
 
 /// How long nodes may take until all of them answer.
-const BOOT: Duration = Duration::from_secs(20);
+pub(crate) const BOOT: Duration = Duration::from_secs(20);
 
 /// Runs a test, prints what was found, and returns it. Must be called from the main thread: nodes
 /// die with the thread that starts them.
 pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     eprintln!("seed {}", plan.seed);
-    let program = plan.program()?;
+    let program = program(plan.node_bin.as_deref())?;
     let ids: Vec<NodeId> = (1..=plan.nodes).map(NodeId).collect();
     let options = plan.faults(&ids);
     if let Some(why) = options.refusal() {
@@ -111,6 +112,7 @@ pub fn run(plan: &Plan) -> Result<Outcome, Error> {
         program,
         partitions: plan.partitions,
         nodes: ids.iter().copied().zip(addresses).collect(),
+        arguments: Vec::new(),
     };
     // Each client is a group of its own, and so is who reads at last through each node.
     let groups = (plan.concurrency + ids.len()) as u32;
@@ -148,17 +150,17 @@ fn scene_facts(recorder: &Recorder, plan: &Plan) -> outcome::Facts {
     }
 }
 
-impl Plan {
-    /// The program of a node.
-    fn program(&self) -> Result<PathBuf, Error> {
-        let beside = || Ok(std::env::current_exe()?.with_file_name("node"));
-        let program = self.node_bin.clone().map_or_else(beside, Ok);
-        let program = program.map_err(Error::io("the program of a node"))?;
-        // Relative names must hold in the guard too, and a name without a folder is no search.
-        let absolute = program.canonicalize().ok().filter(|program| program.is_file());
-        absolute.ok_or(Error::NoProgram(program))
-    }
+/// The program of a node: this one, or the `node` beside our own.
+pub(crate) fn program(node_bin: Option<&Path>) -> Result<PathBuf, Error> {
+    let beside = || Ok(std::env::current_exe()?.with_file_name("node"));
+    let program = node_bin.map(Path::to_path_buf).map_or_else(beside, Ok);
+    let program = program.map_err(Error::io("the program of a node"))?;
+    // Relative names must hold in the guard too, and a name without a folder is no search.
+    let absolute = program.canonicalize().ok().filter(|program| program.is_file());
+    absolute.ok_or(Error::NoProgram(program))
+}
 
+impl Plan {
     fn faults(&self, ids: &[NodeId]) -> nemesis::Options {
         nemesis::Options {
             kinds: self.nemesis.clone(),

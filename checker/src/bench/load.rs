@@ -1,0 +1,397 @@
+//! The load of one client: so many operations in flight, or one whenever the next is due.
+//!
+//! An open loop has moments at which operations begin, whatever became of those before. A cluster
+//! that stands still for a second keeps all waiting that were due meanwhile, and each of them waited:
+//! so latency counts from when an operation was due, not from when there was room to send it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use node::client::{Ask, Completion, Outcome, Pipeline};
+
+/// How often to look whether it is over while nothing happens.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// Bytes of a key.
+pub const KEY_BYTES: usize = 16;
+
+/// What operations there are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Kind {
+    Put,
+    Get,
+}
+
+/// When operations begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// As soon as another has ended.
+    Closed,
+    /// One every so often, in nanoseconds; the first not at once, so that clients take turns.
+    Open { first_ns: u64, every_ns: u64 },
+}
+
+/// What operations are asked for: seeded, so that each run asks for the same.
+pub(super) struct Draw {
+    lots: fastrand::Rng,
+    keys: u64,
+    reads_percent: u8,
+    value: Vec<u8>,
+}
+
+/// Who is asked: a pipeline, or what a test puts in its place.
+pub(super) trait Target {
+    fn now(&self) -> Instant;
+    fn submit(&mut self, tag: u64, ask: Ask<'_>);
+    fn poll(&mut self, timeout: Duration) -> Option<Completion>;
+    fn in_flight(&self) -> usize;
+}
+
+/// What became of the operations of one client, or of several.
+pub(super) struct Tally {
+    /// In nanoseconds, of those that succeeded.
+    pub latencies: [Histogram<u64>; 2],
+    /// In nanoseconds: how long after it was due each operation was sent.
+    pub late: Histogram<u64>,
+    /// By kind and reason.
+    pub failed: BTreeMap<String, u64>,
+    /// By kind and reason.
+    pub indeterminate: BTreeMap<String, u64>,
+    /// All that were sent.
+    pub submitted: u64,
+    /// Those that were due before the end, and never sent.
+    pub overdue: u64,
+    /// When the last one ended.
+    pub last: Instant,
+}
+
+/// How a client goes about it.
+pub(super) struct Course<'a> {
+    pub in_flight: usize,
+    pub pace: Pace,
+    /// Somebody else says when it is time to stop.
+    pub is_over: &'a AtomicBool,
+    /// Operations of all clients that have ended.
+    pub ended: &'a AtomicU64,
+}
+
+impl Course<'_> {
+    /// Sends operations until it is over, and returns when each has its outcome.
+    pub fn run(&self, target: &mut impl Target, draw: &mut Draw) -> Tally {
+        let begun = target.now();
+        let (mut tally, mut over_at) = (Tally::new(begun), None);
+        loop {
+            if over_at.is_none() && self.is_over.load(Ordering::Relaxed) {
+                over_at = Some(target.now());
+            }
+            let wait = match over_at {
+                None => self.submit_due(begun, target, draw, &mut tally),
+                Some(at) if target.in_flight() == 0 => {
+                    // What became due a moment ago is not overdue, or nobody could ever keep up.
+                    let due = self.pace.due_within((at - begun).saturating_sub(LOOK));
+                    tally.overdue = due.saturating_sub(tally.submitted);
+                    return tally;
+                }
+                Some(_) => LOOK,
+            };
+            if let Some(completion) = target.poll(wait) {
+                self.ended.fetch_add(1, Ordering::Relaxed);
+                tally.last = target.now();
+                tally.take(completion);
+            }
+        }
+    }
+
+    /// Sends what is due and has room, and returns how long to wait for more of it.
+    fn submit_due(
+        &self,
+        begun: Instant,
+        target: &mut impl Target,
+        draw: &mut Draw,
+        tally: &mut Tally,
+    ) -> Duration {
+        while target.in_flight() < self.in_flight {
+            match self.pace.late(tally.submitted, target.now().duration_since(begun)) {
+                Ok(late) => draw.submit(target, late),
+                Err(early) => return early.min(LOOK),
+            }
+            tally.submitted += 1;
+        }
+        LOOK
+    }
+}
+
+impl Pace {
+    /// How late an operation is, or else how early; `elapsed` since the load began.
+    fn late(self, count: u64, elapsed: Duration) -> Result<Duration, Duration> {
+        match self {
+            Pace::Closed => Ok(Duration::ZERO),
+            Pace::Open { first_ns, every_ns } => {
+                let due = Duration::from_nanos(first_ns + every_ns * count);
+                elapsed.checked_sub(due).ok_or_else(|| due - elapsed)
+            }
+        }
+    }
+
+    /// How many operations are due by then.
+    fn due_within(self, elapsed: Duration) -> u64 {
+        match self {
+            Pace::Closed => 0,
+            Pace::Open { first_ns, every_ns } => {
+                let since_first = (elapsed.as_nanos() as u64).checked_sub(first_ns);
+                since_first.map_or(0, |since| since / every_ns + 1)
+            }
+        }
+    }
+}
+
+impl Draw {
+    pub fn new(seed: u64, keys: u64, reads_percent: u8, value_bytes: usize) -> Draw {
+        let mut lots = fastrand::Rng::with_seed(seed);
+        let value = (0..value_bytes).map(|_| lots.alphanumeric() as u8).collect();
+        Draw { lots, keys, reads_percent, value }
+    }
+
+    /// What keys have as a value.
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// Sends an operation that is as late as this.
+    fn submit(&mut self, target: &mut impl Target, late: Duration) {
+        let key = key(self.lots.u64(..self.keys));
+        let is_read = self.lots.u8(..100) < self.reads_percent;
+        match is_read {
+            true => target.submit(tag(Kind::Get, late), Ask::Get { key: &key }),
+            false => {
+                let ask = Ask::Put { key: &key, value: &self.value };
+                target.submit(tag(Kind::Put, late), ask);
+            }
+        }
+    }
+}
+
+/// The name of a key, below ten thousand millions of them.
+pub(super) fn key(number: u64) -> [u8; KEY_BYTES] {
+    let (mut key, mut rest) = (*b"bench-0000000000", number);
+    for digit in key[6..].iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
+    key
+}
+
+/// All there is to know of an operation when it ends, besides its outcome.
+fn tag(kind: Kind, late: Duration) -> u64 {
+    (late.as_nanos() as u64) << 1 | kind as u64
+}
+
+impl Kind {
+    pub const ALL: [Kind; 2] = [Kind::Put, Kind::Get];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Put => "put",
+            Kind::Get => "get",
+        }
+    }
+}
+
+impl Tally {
+    pub fn new(begun: Instant) -> Tally {
+        Tally {
+            latencies: [times_ns(), times_ns()],
+            late: times_ns(),
+            failed: BTreeMap::new(),
+            indeterminate: BTreeMap::new(),
+            submitted: 0,
+            overdue: 0,
+            last: begun,
+        }
+    }
+
+    /// Adds what another client saw.
+    pub fn add(&mut self, other: &Tally) {
+        let ours = self.latencies.iter_mut().chain([&mut self.late]);
+        for (ours, theirs) in ours.zip(other.latencies.iter().chain([&other.late])) {
+            ours.add(theirs).expect("they have the same bounds");
+        }
+        for (reason, count) in &other.failed {
+            *self.failed.entry(reason.clone()).or_default() += count;
+        }
+        for (reason, count) in &other.indeterminate {
+            *self.indeterminate.entry(reason.clone()).or_default() += count;
+        }
+        self.submitted += other.submitted;
+        self.overdue += other.overdue;
+        self.last = self.last.max(other.last);
+    }
+
+    /// How many succeeded.
+    pub fn ok(&self) -> u64 {
+        self.latencies.iter().map(Histogram::len).sum()
+    }
+
+    fn take(&mut self, Completion { tag, outcome, latency }: Completion) {
+        let (kind, late_ns) = (Kind::ALL[(tag & 1) as usize], tag >> 1);
+        self.late.saturating_record(late_ns);
+        let (reasons, why) = match outcome {
+            Outcome::Ok(_) => {
+                let latency_ns = late_ns + latency.as_nanos() as u64;
+                return self.latencies[kind as usize].saturating_record(latency_ns);
+            }
+            Outcome::Fail(failure) => (&mut self.failed, failure.to_string()),
+            Outcome::Indeterminate(why) => (&mut self.indeterminate, why.to_string()),
+        };
+        *reasons.entry(format!("{}: {why}", kind.name())).or_default() += 1;
+    }
+}
+
+/// For times up to an hour, to a thousandth of each, but no finer than a tenth of a microsecond.
+pub(super) fn times_ns() -> Histogram<u64> {
+    Histogram::new_with_bounds(100, 3_600_000_000_000, 3).expect("the bounds are in order")
+}
+
+impl Target for Pipeline {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn submit(&mut self, tag: u64, ask: Ask<'_>) {
+        Pipeline::submit(self, tag, ask);
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Option<Completion> {
+        Pipeline::poll(self, timeout)
+    }
+
+    fn in_flight(&self) -> usize {
+        Pipeline::in_flight(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node::client::{Done, Why};
+    use std::collections::VecDeque;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A cluster in a time of its own, which answers in order: each operation a millisecond after it
+    /// was sent, but none between the first second and the second. After three seconds, it is over.
+    struct Stalling<'a> {
+        begun: Instant,
+        now: Instant,
+        sent: VecDeque<(u64, Instant)>,
+        is_over: &'a AtomicBool,
+    }
+
+    impl Target for Stalling<'_> {
+        fn now(&self) -> Instant {
+            self.now
+        }
+
+        fn submit(&mut self, tag: u64, _: Ask<'_>) {
+            self.sent.push_back((tag, self.now));
+        }
+
+        fn poll(&mut self, timeout: Duration) -> Option<Completion> {
+            let until = self.now + timeout;
+            let answered = self.sent.front().map(|&(_, sent)| {
+                let stall = self.begun + 1_000 * MS..self.begun + 2_000 * MS;
+                let at = sent + MS;
+                if stall.contains(&at) { stall.end } else { at }
+            });
+            self.now = answered.unwrap_or(until).clamp(self.now, until);
+            self.is_over.store(self.now >= self.begun + 3_000 * MS, Ordering::Relaxed);
+            let (tag, sent) =
+                self.sent.pop_front_if(|_| answered.is_some_and(|at| at <= self.now))?;
+            Some(Completion { tag, outcome: Outcome::Ok(Done::Put), latency: self.now - sent })
+        }
+
+        fn in_flight(&self) -> usize {
+            self.sent.len()
+        }
+    }
+
+    fn through_a_stall(pace: Pace, in_flight: usize) -> Tally {
+        let (is_over, ended, begun) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
+        let mut target = Stalling { begun, now: begun, sent: VecDeque::new(), is_over: &is_over };
+        let course = Course { in_flight, pace, is_over: &is_over, ended: &ended };
+        let tally = course.run(&mut target, &mut Draw::new(1, 10, 0, 1));
+        assert_eq!(ended.into_inner(), tally.submitted);
+        assert_eq!(tally.ok(), tally.submitted, "all that was sent has an outcome");
+        tally
+    }
+
+    /// Of all puts, those that took at least as long.
+    fn slower(tally: &Tally, limit: Duration) -> u64 {
+        let latencies = &tally.latencies[Kind::Put as usize];
+        latencies.len() - latencies.count_between(0, limit.as_nanos() as u64 - 1_000_000)
+    }
+
+    const EVERY_10_MS: Pace = Pace::Open { first_ns: 0, every_ns: 10_000_000 };
+
+    #[test]
+    fn a_stall_is_felt_by_all_that_were_due_meanwhile() {
+        // With room for one at a time, the others cannot even be sent; afterwards, they are caught
+        // up with in a tenth of the time, which those that fall due meanwhile notice, too.
+        for (in_flight, slow, half_as_slow) in [(1_000, 100, 50), (1, 110, 55)] {
+            let tally = through_a_stall(EVERY_10_MS, in_flight);
+            assert!((299..=301).contains(&tally.submitted), "{}", tally.submitted);
+            assert!(slower(&tally, 10 * MS).abs_diff(slow) <= 2, "one every 10 ms for 1 s");
+            assert!(
+                slower(&tally, 500 * MS).abs_diff(half_as_slow) <= 2,
+                "half of them half of it"
+            );
+            assert_eq!(tally.overdue, 0, "they were caught up with");
+        }
+        let sent_late =
+            |in_flight| through_a_stall(EVERY_10_MS, in_flight).late.max() > 900_000_000;
+        assert_eq!((sent_late(1), sent_late(1_000)), (true, false));
+    }
+
+    #[test]
+    fn a_closed_loop_feels_it_once() {
+        let tally = through_a_stall(Pace::Closed, 1);
+        assert_eq!(slower(&tally, 10 * MS), 1);
+    }
+
+    #[test]
+    fn what_is_due_and_never_sent_is_counted() {
+        // Twice as many as one at a time can be answered.
+        let twice = Pace::Open { first_ns: 0, every_ns: 500_000 };
+        let tally = through_a_stall(twice, 1);
+        assert!((1_990..=2_010).contains(&tally.submitted), "{}", tally.submitted);
+        assert!((3_900..=4_000).contains(&tally.overdue), "{}", tally.overdue);
+    }
+
+    #[test]
+    fn clients_take_turns() {
+        let pace = Pace::Open { first_ns: 3_000_000, every_ns: 10_000_000 };
+        assert_eq!(pace.late(0, Duration::ZERO), Err(3 * MS));
+        assert_eq!(pace.late(2, 24 * MS), Ok(MS));
+        assert_eq!([2, 3, 12, 13].map(|ms| pace.due_within(ms * MS)), [0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn what_did_not_succeed_is_told_by_kind_and_reason() {
+        let mut tally = Tally::new(Instant::now());
+        let outcome = Outcome::Indeterminate(Why::NoAnswer);
+        let tag = tag(Kind::Get, MS);
+        tally.take(Completion { tag, outcome, latency: MS });
+        let mut both = Tally::new(Instant::now());
+        (0..2).for_each(|_| both.add(&tally));
+        assert_eq!((both.ok(), both.failed.len()), (0, 0));
+        assert_eq!(both.indeterminate["get: no answer in time"], 2);
+    }
+
+    #[test]
+    fn keys_have_names_of_one_length() {
+        assert_eq!(&key(0), b"bench-0000000000");
+        assert_eq!(&key(9_876_543_210), b"bench-9876543210");
+    }
+}
