@@ -25,20 +25,21 @@ bench() { # bench FLAG...: one line of JSON
     rm -rf "${store:?}/bench" # the logs of a long run are large
 }
 
-# Of a result: the columns of the table. Whatever did not succeed is told behind them.
+# Of a result: the columns of the table. Whatever did not succeed is told in the last one.
 row='(.operations | to_entries[0]) as {$key, $value}
-    | ([.nodes[], .clients | .cpu | .user_s + .system_s] | add) as $cpu
-    | [$key, .plan.sync, .plan.in_flight, ($value.per_second | floor),
-       ($value | .p50_us, .p99_us, .max_us | floor), ($cpu * 1e7 / .ok | floor / 10),
-       (([.nodes[].packets_out] | add) + .clients.packets_out) / .ok * 100 | floor / 100,
-       (([.nodes[].bytes_out] | add) + .clients.bytes_out) / .ok | floor,
-       ([.nodes[].syncs // 0] | add) / .time_s | floor,
-       .sent - .ok] | @tsv'
-ratios='(.operations | to_entries[0]) as {$key, $value}
-    | (.baseline.echo_us + (if $key == "put" and .plan.sync == "always" then .baseline.sync_us else 0 end))
-        as $least
-    | "\($key), --sync \(.plan.sync): p50 \($value.p50_us | floor) us, the machine itself \($least
-        | floor) us: \($value.p50_us / $least * 100 | floor / 100) times"'
+    | ([.nodes[], .clients]) as $all
+    | [$key, .plan.sync, .plan.in_flight]
+    + [$value.per_second, $value.p50_us, $value.p99_us, $value.max_us | floor]
+    + [([$all[].cpu | .user_s + .system_s] | add) * 1e7 / .ok | floor / 10]
+    + [([$all[].packets_out] | add) / .ok * 100 | floor / 100]
+    + [([$all[].bytes_out] | add) / .ok | floor]
+    + [([.nodes[].syncs // 0] | add) / .time_s | floor]
+    + [.sent - .ok] | @tsv'
+ratio='(.operations | to_entries[0]) as {$key, $value}
+    | .baseline.echo_us as $echo
+    | (if $key == "put" and .plan.sync == "always" then .baseline.sync_us else 0 end) as $sync
+    | "\($key) --sync \(.plan.sync): \($value.p50_us | floor) us; echo \($echo | floor) us, "
+    + "sync \($sync | floor) us; \($value.p50_us / ($echo + $sync) * 100 | floor / 100) times"'
 
 rows=() least=()
 for sync in always os; do
@@ -47,7 +48,7 @@ for sync in always os; do
             result=$(bench --sync "$sync" --reads "$reads" --in-flight "$in_flight" \
                 $([ "$in_flight" -gt 1 ] || echo --baseline))
             rows+=("$(jq -r "$row" <<<"$result")")
-            [ "$in_flight" -gt 1 ] || least+=("$(jq -r "$ratios" <<<"$result")")
+            [ "$in_flight" -gt 1 ] || least+=("$(jq -r "$ratio" <<<"$result")")
             echo "${rows[-1]}" >&2
         done
     done
@@ -57,5 +58,5 @@ line='%-4s %-6s %9s %9s %8s %8s %8s %10s %12s %9s %8s %8s\n'
 printf "\n$line" what sync in-flight per-s p50-us p99-us max-us cpu-us/op datagrams/op bytes/op syncs/s not-ok
 # shellcheck disable=SC2059
 for result in "${rows[@]}"; do printf "$line" $result; done
-printf '\none at a time, beside an echo by a quorum, and an append with fdatasync where it is synced:\n'
+printf '\none at a time, and the machine itself: echo by a quorum, append with fdatasync\n'
 printf '  %s\n' "${least[@]}"

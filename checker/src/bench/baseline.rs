@@ -1,4 +1,4 @@
-//! What the machine itself takes for the least a replicated write can do: five datagrams one after
+//! What the machine itself takes for the least a replicated write can do: four datagrams one after
 //! the other, and one record on a disk. No tags, no log, no map, and nobody who fails.
 
 use std::fs::File;
@@ -8,7 +8,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
 use super::load::times_ns;
+use super::{Error, Opened, Plan};
 
 /// For a datagram on this machine: longer means that it is lost, and none should be.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -16,42 +19,82 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// What a key, a header, a tag and the like take of a datagram or a record besides the value.
 const OVERHEAD_BYTES: usize = 100;
 
-/// Median times.
-#[derive(Clone, Copy, Debug)]
+/// How long to try each, each time.
+const TIME: Duration = Duration::from_millis(500);
+
+/// All that was measured. Half of it before the load and half behind it: others use the machine, too.
 pub(super) struct Baseline {
+    /// None if it is not wanted.
+    nodes: Option<u16>,
+    value_bytes: usize,
+    echo_ns: Histogram<u64>,
+    sync_ns: Histogram<u64>,
+}
+
+/// What is in the middle of all that was measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Medians {
     /// Client to leader, leader to followers, a quorum of them back, leader to client.
     pub echo: Duration,
     /// One append and fdatasync.
     pub sync: Duration,
 }
 
-/// Measures both, each for so long; `dir` is where a file may be made.
-pub(super) fn measure(
-    nodes: u16,
-    value_bytes: usize,
-    dir: &Path,
-    time: Duration,
-) -> io::Result<Baseline> {
-    // One datagram even for values that take more: it is the least.
-    let size_bytes = (value_bytes + OVERHEAD_BYTES).min(1_200);
-    let echo = echo(nodes, size_bytes, time)?;
-    Ok(Baseline { echo, sync: sync(dir, value_bytes + OVERHEAD_BYTES, time)? })
+impl Baseline {
+    pub fn new(plan: &Plan) -> Baseline {
+        Baseline {
+            nodes: plan.subject.own().filter(|own| own.baseline).map(|own| own.nodes),
+            value_bytes: plan.value_bytes,
+            echo_ns: times_ns(),
+            sync_ns: times_ns(),
+        }
+    }
+
+    /// Measures some more of both, if that is wanted.
+    pub fn measure(&mut self, opened: &Opened) -> Result<(), Error> {
+        let (Some(nodes), Some(dir)) = (self.nodes, opened.dir()) else { return Ok(()) };
+        self.add(nodes, &dir, TIME).map_err(Error::io("the baseline"))
+    }
+
+    /// None if nothing was measured.
+    pub fn medians(&self) -> Option<Medians> {
+        let median = |times: &Histogram<u64>| Duration::from_nanos(times.value_at_quantile(0.5));
+        let is_measured = !self.echo_ns.is_empty();
+        is_measured.then(|| Medians { echo: median(&self.echo_ns), sync: median(&self.sync_ns) })
+    }
+
+    fn add(&mut self, nodes: u16, dir: &Path, time: Duration) -> io::Result<()> {
+        let size_bytes = self.value_bytes + OVERHEAD_BYTES;
+        // One datagram even for values that take more: it is the least.
+        echo(nodes, size_bytes.min(1_200), time, &mut self.echo_ns)?;
+        sync(dir, size_bytes, time, &mut self.sync_ns)
+    }
 }
 
 /// The file has its size in advance, as a log should: a size that grows must be synced, too.
-fn sync(dir: &Path, size_bytes: usize, time: Duration) -> io::Result<Duration> {
+fn sync(
+    dir: &Path,
+    size_bytes: usize,
+    time: Duration,
+    times_ns: &mut Histogram<u64>,
+) -> io::Result<()> {
     const FILE_BYTES: u64 = 64 << 20;
-    let mut file = File::create_new(dir.join("baseline"))?;
+    let mut file = File::create(dir.join("baseline"))?;
     file.set_len(FILE_BYTES)?;
     let record = vec![7; size_bytes];
-    median(time, |_| {
+    each(time, times_ns, |_| {
         file.write_all(&record)?;
         file.sync_data()
     })
 }
 
 /// Each place is a thread with a socket, which ends on a datagram of nothing.
-fn echo(nodes: u16, size_bytes: usize, time: Duration) -> io::Result<Duration> {
+fn echo(
+    nodes: u16,
+    size_bytes: usize,
+    time: Duration,
+    times_ns: &mut Histogram<u64>,
+) -> io::Result<()> {
     let socket = || -> io::Result<(UdpSocket, SocketAddr)> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_read_timeout(Some(TIMEOUT))?;
@@ -67,7 +110,7 @@ fn echo(nodes: u16, size_bytes: usize, time: Duration) -> io::Result<Duration> {
         }
         scope.spawn(|| lead(&leader, &to_followers));
         let mut buffer = vec![0; size_bytes];
-        let measured = median(time, |number| {
+        let measured = each(time, times_ns, |number| {
             buffer[..8].copy_from_slice(&number.to_le_bytes());
             client.send_to(&buffer, to_leader)?;
             client.recv(&mut buffer).map(drop)
@@ -114,9 +157,13 @@ fn lead(socket: &UdpSocket, followers: &[SocketAddr]) -> io::Result<()> {
     }
 }
 
-/// Of as many as fit into the time, the first tenth of it left out; each is given its number.
-fn median(time: Duration, mut once: impl FnMut(u64) -> io::Result<()>) -> io::Result<Duration> {
-    let mut times = times_ns();
+/// Does something as often as fits into the time, the first tenth of which does not count; each is
+/// given its number.
+fn each(
+    time: Duration,
+    times_ns: &mut Histogram<u64>,
+    mut once: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
     let begun = Instant::now();
     for number in 0.. {
         let before = begun.elapsed();
@@ -125,10 +172,10 @@ fn median(time: Duration, mut once: impl FnMut(u64) -> io::Result<()>) -> io::Re
         }
         once(number)?;
         if before >= time / 10 {
-            times.saturating_record((begun.elapsed() - before).as_nanos() as u64);
+            times_ns.saturating_record((begun.elapsed() - before).as_nanos() as u64);
         }
     }
-    Ok(Duration::from_nanos(times.value_at_quantile(0.5)))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -139,8 +186,14 @@ mod tests {
     fn both_are_measured_for_any_number_of_nodes() {
         for nodes in [1, 3] {
             let dir = tempfile::tempdir().expect("a folder");
-            let measured = measure(nodes, 16, dir.path(), Duration::from_millis(100));
-            let Baseline { echo, sync } = measured.expect("loopback and a disk");
+            let (echo_ns, sync_ns) = (times_ns(), times_ns());
+            let mut baseline = Baseline { nodes: Some(nodes), value_bytes: 16, echo_ns, sync_ns };
+            assert!(baseline.medians().is_none());
+            for _ in 0..2 {
+                let added = baseline.add(nodes, dir.path(), Duration::from_millis(50));
+                added.expect("loopback and a disk");
+            }
+            let Medians { echo, sync } = baseline.medians().expect("there are some");
             // A system call takes longer than this, and a disk or a thread rarely so long.
             let plausible = Duration::from_nanos(200)..Duration::from_secs(1);
             assert!(plausible.contains(&echo) && plausible.contains(&sync), "{echo:?} {sync:?}");

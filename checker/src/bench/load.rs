@@ -63,8 +63,8 @@ pub(super) struct Tally {
     pub submitted: u64,
     /// Those that were due before the end, and never sent.
     pub overdue: u64,
-    /// When the last one ended.
-    pub last: Instant,
+    /// When each had its outcome.
+    pub over: Instant,
 }
 
 /// How a client goes about it.
@@ -92,13 +92,13 @@ impl Course<'_> {
                     // What became due a moment ago is not overdue, or nobody could ever keep up.
                     let due = self.pace.due_within((at - begun).saturating_sub(LOOK));
                     tally.overdue = due.saturating_sub(tally.submitted);
+                    tally.over = target.now();
                     return tally;
                 }
                 Some(_) => LOOK,
             };
             if let Some(completion) = target.poll(wait) {
                 self.ended.fetch_add(1, Ordering::Relaxed);
-                tally.last = target.now();
                 tally.take(completion);
             }
         }
@@ -113,7 +113,7 @@ impl Course<'_> {
         tally: &mut Tally,
     ) -> Duration {
         while target.in_flight() < self.in_flight {
-            match self.pace.late(tally.submitted, target.now().duration_since(begun)) {
+            match self.pace.late(tally.submitted, || target.now().duration_since(begun)) {
                 Ok(late) => draw.submit(target, late),
                 Err(early) => return early.min(LOOK),
             }
@@ -124,12 +124,13 @@ impl Course<'_> {
 }
 
 impl Pace {
-    /// How late an operation is, or else how early; `elapsed` since the load began.
-    fn late(self, count: u64, elapsed: Duration) -> Result<Duration, Duration> {
+    /// How late an operation is, or else how early. The time that has elapsed since the load began is
+    /// asked for only where it matters: a million times a second, it would be noticed.
+    fn late(self, count: u64, elapsed: impl Fn() -> Duration) -> Result<Duration, Duration> {
         match self {
             Pace::Closed => Ok(Duration::ZERO),
             Pace::Open { first_ns, every_ns } => {
-                let due = Duration::from_nanos(first_ns + every_ns * count);
+                let (due, elapsed) = (Duration::from_nanos(first_ns + every_ns * count), elapsed());
                 elapsed.checked_sub(due).ok_or_else(|| due - elapsed)
             }
         }
@@ -208,7 +209,7 @@ impl Tally {
             indeterminate: BTreeMap::new(),
             submitted: 0,
             overdue: 0,
-            last: begun,
+            over: begun,
         }
     }
 
@@ -226,7 +227,7 @@ impl Tally {
         }
         self.submitted += other.submitted;
         self.overdue += other.overdue;
-        self.last = self.last.max(other.last);
+        self.over = self.over.max(other.over);
     }
 
     /// How many succeeded.
@@ -372,8 +373,8 @@ mod tests {
     #[test]
     fn clients_take_turns() {
         let pace = Pace::Open { first_ns: 3_000_000, every_ns: 10_000_000 };
-        assert_eq!(pace.late(0, Duration::ZERO), Err(3 * MS));
-        assert_eq!(pace.late(2, 24 * MS), Ok(MS));
+        assert_eq!(pace.late(0, || Duration::ZERO), Err(3 * MS));
+        assert_eq!(pace.late(2, || 24 * MS), Ok(MS));
         assert_eq!([2, 3, 12, 13].map(|ms| pace.due_within(ms * MS)), [0, 1, 1, 2]);
     }
 

@@ -28,7 +28,7 @@ mod meter;
 mod subject;
 mod told;
 
-use baseline::Baseline;
+use baseline::{Baseline, Medians};
 pub use load::KEY_BYTES;
 use load::{Course, Draw, Pace, Tally};
 use meter::{Meter, Reading};
@@ -78,9 +78,6 @@ const VACUOUS: u8 = 3;
 /// How long an operation may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to measure each part of the baseline.
-const BASELINE_TIME: Duration = Duration::from_secs(1);
-
 /// Values in flight while keys get their first.
 const FILLING: usize = 32;
 
@@ -95,7 +92,7 @@ struct Measured {
     used: Reading,
     /// Of all clients.
     traffic: Traffic,
-    baseline: Option<Baseline>,
+    baseline: Option<Medians>,
     is_interrupted: bool,
     /// A node of ours ended though nobody killed it.
     ended: Option<cluster::Error>,
@@ -107,14 +104,12 @@ pub fn run(plan: &Plan) -> Result<u8, Error> {
     let interrupts = Interrupts::watch().map_err(Error::io("signals"))?;
     let mut opened = plan.subject.open()?;
     fill(plan, &opened)?;
+    let mut baseline = Baseline::new(plan);
+    baseline.measure(&opened)?;
     let mut measured = measure(plan, &opened, &interrupts)?;
     opened.stop();
-    if let (Some(own), Some(dir)) = (plan.subject.own(), opened.dir())
-        && own.baseline
-    {
-        let baseline = baseline::measure(own.nodes, plan.value_bytes, &dir, BASELINE_TIME);
-        measured.baseline = Some(baseline.map_err(Error::io("the baseline"))?);
-    }
+    baseline.measure(&opened)?;
+    measured.baseline = baseline.medians();
     told::tell(plan, &measured, &opened)?;
     match measured.ended {
         Some(ended) => Err(ended.into()),
@@ -201,7 +196,7 @@ fn measure(plan: &Plan, opened: &Opened, interrupts: &Interrupts) -> Result<Meas
             traffic.received_bytes += passed.received_bytes;
         }
         Ok(Measured {
-            time: all.last.duration_since(begun),
+            time: all.over.duration_since(begun),
             tally: all,
             warm_up_bad,
             used: meter.read().since(&before),

@@ -84,7 +84,7 @@ pub(super) struct BenchLine {
     #[arg(long, value_name = "PROGRAM", help_heading = CLUSTER)]
     node_bin: Option<PathBuf>,
 
-    /// Compare with the machine itself, one operation at a time: five datagrams one after the other,
+    /// Compare with the machine itself, one operation at a time: four datagrams one after the other,
     /// as a write needs them, and an append with fdatasync
     #[arg(long, help_heading = CLUSTER)]
     baseline: bool,
