@@ -192,6 +192,13 @@ mod indeterminate_operations {
     }
 
     #[test]
+    fn a_circle_of_compare_and_sets_proves_nothing_but_itself() {
+        let circle =
+            [op(1, 1, 2, unknown(3, 4)), lost(2, 3, unknown(4, 3)), op(3, 4, 5, unknown(4, 5))];
+        assert_invalid(&circle, Cause::CasCycle, &[0, 1]);
+    }
+
+    #[test]
     fn a_write_does_not_appear_before_its_invocation() {
         assert_invalid(
             &[op(1, 1, 2, read(2)), lost(2, 3, write(2))],

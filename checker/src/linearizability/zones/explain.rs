@@ -70,13 +70,14 @@ impl<'a> Found<'a> {
 
     pub(super) fn double_cas(&mut self, facts: &Facts<'_>, first: u32, second: u32) {
         let mut core = Core { operations: vec![first, second], ..Core::default() };
+        core.show(facts, first);
+        core.show(facts, second);
         let writer = facts.writer[facts.sees[first as usize] as usize];
-        if writer != NONE {
+        // In a circle the writer itself shows that one of them took effect, by what it saw.
+        if writer != NONE && !core.operations.contains(&writer) {
             core.operations.push(writer);
             core.blind.push(writer);
         }
-        core.show(facts, first);
-        core.show(facts, second);
         self.add(Some(facts), Cause::DoubleCas, core, second, first);
     }
 
