@@ -5,7 +5,8 @@
 //! its client saw. Keys are independent (Herlihy and Wing 1990, locality), so each is judged alone.
 //!
 //! Every verdict carries its proof: valid a witness, invalid a few operations that are impossible
-//! by themselves. Both are checked again before they are returned.
+//! by themselves. Both are checked again before they are returned. [`live`] says while a history
+//! grows that it became impossible; it has no proof, and leaves the verdict to these.
 //!
 //! ```
 //! use checker::history::{self, Pairing};
@@ -37,6 +38,7 @@ use crate::history::{Action, History, KeyHistory, Operation, Value, Values};
 
 mod appended;
 mod core;
+pub mod live;
 mod replay;
 pub mod search;
 pub mod spec;
