@@ -1,7 +1,8 @@
 //! Five seconds against real nodes: the whole of `checker run`, from boot to verdict.
 
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -21,9 +22,41 @@ fn node() -> PathBuf {
 }
 
 fn run(store: &Path) -> Command {
+    run_with(&node(), store)
+}
+
+fn run_with(node: &Path, store: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_checker"));
-    command.arg("run").arg("--store").arg(store).arg("--node-bin").arg(node());
+    command.arg("run").arg("--store").arg(store).arg("--node-bin").arg(node);
     command
+}
+
+/// A run in which all nodes restart, each having lost what it kept: what was written is gone.
+fn run_forgetting(store: &Path) -> Command {
+    let program = store.join("forgets");
+    let node = node();
+    let node = node.to_str().expect("a plain path");
+    // The folder for data comes last.
+    let script =
+        format!("#!/bin/sh\nfor data; do :; done\nrm -rf \"$data\"\nexec '{node}' \"$@\"\n");
+    fs::write(&program, script).expect("a file");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("ours");
+    let mut command = run_with(&program, store);
+    // As fast as it goes: there always is somebody who waits for an answer.
+    let flags = ["--rate", "0", "--nemesis", "restart-all", "--nemesis-interval", "2"];
+    command.args(flags).args(["--seed", "1"]);
+    command
+}
+
+/// The nodes of this store that are stopped by a signal.
+fn stopped(store: &Path) -> usize {
+    let nodes = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok).filter(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains(store.to_str().expect("a plain path")) && line.contains("--data")
+    });
+    let status = nodes.filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok());
+    status.filter(|status| status.contains("State:\tT")).count()
 }
 
 fn text(output: &Output) -> String {
@@ -120,6 +153,45 @@ fn an_interrupted_run_is_judged() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("ended early, as asked"), "{said}");
     assert_eq!(processes_of(store.path()), Vec::<String>::new(), "nothing is left running");
+}
+
+#[test]
+fn the_first_violation_ends_the_load_and_freezes_the_nodes() {
+    let store = tempfile::tempdir().expect("a folder");
+    let mut command = run_forgetting(store.path());
+    command.args(["--time-limit", "600", "--stop-at-first"]);
+    let checker = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    eventually("three nodes are stopped", || stopped(store.path()) == 3);
+    let output = checker.wait_with_output().expect("it ends");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(output.stdout.starts_with(b"invalid \xc2\xb7 "), "the verdict comes first: {said}");
+    assert!(said.contains("ended at the first violation, as asked"), "{said}");
+    assert!(said.contains("* does not fit"), "the core is drawn: {said}");
+    assert!(said.contains("n3: pid ") && said.contains("kill -CONT PID"), "{said}");
+    assert!(said.contains("no terminal, so nobody is waited for"), "{said}");
+    let results = json(&store.path().join("latest/results.json"));
+    assert_eq!(results["stopped_at_first"], true);
+    assert_eq!(results["live"]["impossible"].as_array().map(Vec::is_empty), Some(false));
+    assert_eq!(processes_of(store.path()), Vec::<String>::new(), "nothing is left running");
+}
+
+#[test]
+fn a_violation_is_told_at_once_even_if_the_run_goes_on() {
+    let store = tempfile::tempdir().expect("a folder");
+    let output = run_forgetting(store.path()).args(["--time-limit", "5"]).output();
+    let output = output.expect("it runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(
+        said.matches("checker: invalid, and the run goes on: process ").count(),
+        1,
+        "{said}"
+    );
+    let results = json(&store.path().join("latest/results.json"));
+    assert_eq!(results["stopped_at_first"], false);
+    let first = results["live"]["impossible"][0]["time_ns"].as_u64().expect("it was seen");
+    assert!(first < 5_000_000_000, "{first}");
 }
 
 #[test]

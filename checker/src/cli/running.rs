@@ -65,6 +65,14 @@ pub(super) struct RunLine {
     #[arg(long, value_name = "DIR", default_value = STORE)]
     store: PathBuf,
 
+    /// End the load at the first violation, and hold the nodes still to be looked at
+    ///
+    /// Every run is judged while it lasts; without this the run goes on. The nodes are stopped with
+    /// SIGSTOP; where each of them is, is told behind the verdict. On a terminal they stay until Enter
+    /// or Ctrl-C; in a pipe they are ended.
+    #[arg(long)]
+    stop_at_first: bool,
+
     /// The program to judge [default: the `node` beside this program]
     #[arg(long, value_name = "PROGRAM")]
     node_bin: Option<PathBuf>,
@@ -157,6 +165,7 @@ impl RunLine {
             partitions: self.partitions,
             seed,
             store: self.store,
+            stop_at_first: self.stop_at_first,
             node_bin: self.node_bin,
         }
     }
@@ -182,7 +191,8 @@ impl RunLine {
         ];
         let flags = flags.into_iter().flatten();
         let flags: Vec<String> = flags.map(|(flag, value)| format!(" --{flag} {value}")).collect();
-        format!("checker run{}", flags.concat())
+        let stop = if self.stop_at_first { " --stop-at-first" } else { "" };
+        format!("checker run{}{stop}", flags.concat())
     }
 }
 
@@ -203,7 +213,8 @@ mod tests {
     fn the_command_asks_for_the_same_again() {
         assert_eq!(plan("checker run --seed 7").command, "checker run --seed 7");
         let all = "checker run --seed 7 --nodes 5 --time-limit 3 --concurrency 4 --rate 0 --keys 2 \
-                   --nemesis kill,loss --nemesis-interval 0.5 --partitions 4 --store s --node-bin n";
+                   --nemesis kill,loss --nemesis-interval 0.5 --partitions 4 --store s --node-bin n \
+                   --stop-at-first";
         assert_eq!(plan(all).command, all);
         let drawn = plan("checker run");
         assert_eq!(plan(&drawn.command).seed, drawn.seed);

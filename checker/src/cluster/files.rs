@@ -33,6 +33,11 @@ pub fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
     Err(refused.expect("there was a last try"))
 }
 
+/// The file that has each node at its own address.
+pub(super) fn all(dir: &Path) -> PathBuf {
+    dir.join(CLUSTER_FILE)
+}
+
 pub(super) fn cluster(dir: &Path, id: NodeId) -> PathBuf {
     dir.join(id.0.to_string()).join(CLUSTER_FILE)
 }
@@ -45,7 +50,7 @@ pub(super) fn log(dir: &Path, id: NodeId) -> PathBuf {
     dir.join(id.0.to_string()).join("node.log")
 }
 
-/// Writes all files and returns the path of the one that has each node at its own address.
+/// Writes all files and returns the path of the one that [`all`] names.
 pub(super) fn write(
     site: &Site,
     view: impl Fn(NodeId, NodeId) -> SocketAddr,
@@ -65,7 +70,7 @@ pub(super) fn write(
         let text = text(site, &format!("../{SECRET_FILE}"), seen);
         fs::write(&file, text).map_err(failed(&file))?;
     }
-    let file = dir.join(CLUSTER_FILE);
+    let file = all(dir);
     fs::write(&file, text(site, SECRET_FILE, nodes.iter().copied())).map_err(failed(&file))?;
     Ok(file)
 }

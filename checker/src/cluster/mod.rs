@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,22 @@ pub struct Nodes {
     secret: Option<Secret>,
     /// Those that were started, and not killed by us since.
     running: Mutex<BTreeMap<NodeId, Child>>,
+    /// None is started or let go on any more. Changes only while `running` is locked.
+    is_frozen: AtomicBool,
     asking: Mutex<Client>,
+}
+
+/// Where to find a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Which one.
+    pub id: NodeId,
+    /// Its process, if it runs.
+    pub pid: Option<u32>,
+    /// What it keeps.
+    pub data: PathBuf,
+    /// What it said.
+    pub log: PathBuf,
 }
 
 /// What a node says of one of its replicas.
@@ -84,7 +100,8 @@ impl Nodes {
         let (cluster, secret) = Cluster::load(&file).map_err(Error::File)?;
         let asking = Client::connect(&cluster, secret.as_ref(), STATUS_TIMEOUT);
         let asking = Mutex::new(asking.map_err(Error::Socket)?);
-        Ok(Nodes { site, cluster, secret, running: Mutex::default(), asking })
+        let (running, is_frozen) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Nodes { site, cluster, secret, running, is_frozen, asking })
     }
 
     /// All of them, by ascending id.
@@ -101,10 +118,10 @@ impl Nodes {
         (cluster, self.secret.clone())
     }
 
-    /// Starts a node, unless it runs. Only the main thread may: the node dies with its thread.
+    /// Starts a node, unless it runs, or all are frozen. Only the main thread may: the node dies with its thread.
     pub fn start(&self, id: NodeId) -> Result<(), Error> {
         let mut running = self.running();
-        if running.contains_key(&id) {
+        if running.contains_key(&id) || self.is_frozen() {
             return Ok(());
         }
         let log = files::log(&self.site.dir, id);
@@ -160,12 +177,47 @@ impl Nodes {
 
     /// SIGSTOP: the node is there, and does nothing. Returns whether there was one.
     pub fn pause(&self, id: NodeId) -> bool {
-        self.signal(id, Signal::STOP)
+        signal(&mut self.running(), id, Signal::STOP)
     }
 
-    /// SIGCONT. Returns whether there was a node.
+    /// SIGCONT, unless all are frozen. Returns whether there was a node.
     pub fn resume(&self, id: NodeId) -> bool {
-        self.signal(id, Signal::CONT)
+        let mut running = self.running();
+        match self.is_frozen() {
+            true => running.contains_key(&id),
+            false => signal(&mut running, id, Signal::CONT),
+        }
+    }
+
+    /// SIGSTOP to all, for good: from now on none is started or let go on.
+    pub fn freeze(&self) {
+        let mut running = self.running();
+        self.is_frozen.store(true, Ordering::Relaxed);
+        for id in self.ids() {
+            signal(&mut running, id, Signal::STOP);
+        }
+    }
+
+    /// Whether all stand still for good.
+    pub fn is_frozen(&self) -> bool {
+        self.is_frozen.load(Ordering::Relaxed)
+    }
+
+    /// Where to find each node, by id.
+    pub fn places(&self) -> Vec<Place> {
+        let (running, dir) = (self.running(), &self.site.dir);
+        let place = |id| Place {
+            id,
+            pid: running.get(&id).map(Child::id),
+            data: files::data(dir, id),
+            log: files::log(dir, id),
+        };
+        self.ids().into_iter().map(place).collect()
+    }
+
+    /// The cluster file that has each node at its own address.
+    pub fn cluster_file(&self) -> PathBuf {
+        files::all(&self.site.dir)
     }
 
     /// The number of a node's process, if there is one.
@@ -216,17 +268,17 @@ impl Nodes {
         lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
 
-    fn signal(&self, id: NodeId, signal: Signal) -> bool {
-        let mut running = self.running();
-        let Some(child) = running.get_mut(&id) else { return false };
-        // Not waited for by anybody else, so its number is still its own.
-        let is_there = matches!(child.try_wait(), Ok(None));
-        is_there && kill_process(Pid::from_child(child), signal).is_ok()
-    }
-
     fn running(&self) -> MutexGuard<'_, BTreeMap<NodeId, Child>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns whether there was a node.
+fn signal(running: &mut BTreeMap<NodeId, Child>, id: NodeId, signal: Signal) -> bool {
+    let Some(child) = running.get_mut(&id) else { return false };
+    // Not waited for by anybody else, so its number is still its own.
+    let is_there = matches!(child.try_wait(), Ok(None));
+    is_there && kill_process(Pid::from_child(child), signal).is_ok()
 }
 
 impl Drop for Nodes {

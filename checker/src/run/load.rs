@@ -14,6 +14,7 @@ use node::wire::NodeId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::live::Sighting;
 use super::{Error, Recorder, Scene};
 use crate::cli::CRASHED;
 use crate::cluster::Nodes;
@@ -106,7 +107,12 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
         });
         let mut clock = WallClock::since(begun, interrupt.clone());
         let mut told = Told::default();
-        let mut events = |event| told.take(event, schedule, recorder);
+        let mut events = |event: Event| {
+            // What is healed in front of nodes that stand still does not heal them.
+            if !(nodes.is_frozen() && matches!(event.what, What::Healed { .. })) {
+                told.take(event, schedule, recorder);
+            }
+        };
         // Here, and not in a thread of its own: nodes that it restarts die with their thread.
         let executed =
             nemesis::execute(schedule, &mut Surgeon(nodes), proxy, &mut clock, &mut events);
@@ -138,9 +144,11 @@ fn pinned(place: usize, ids: &[NodeId]) -> Option<NodeId> {
     (place % 2 == 1).then(|| ids[place / 2 % ids.len()])
 }
 
-/// Looks on until it is over, and returns who ended unasked.
+/// Looks on until it is over, and returns who ended unasked. Tells of what is impossible, and
+/// freezes the nodes if they are to be.
 fn watch(scene: &Scene<'_>, interrupts: &Interrupts, begun: Instant) -> Vec<(NodeId, ExitStatus)> {
     let line = StatusLine::new(scene.plan.time_limit);
+    let mut first = None;
     loop {
         let ended = scene.nodes.ended();
         let elapsed = begun.elapsed();
@@ -148,8 +156,23 @@ fn watch(scene: &Scene<'_>, interrupts: &Interrupts, begun: Instant) -> Vec<(Nod
             line.clear();
             return ended;
         }
-        line.show(elapsed, || state(scene.recorder));
-        thread::sleep(LOOK);
+        line.show(elapsed, || state(scene.recorder, first.as_ref()));
+        if first.is_some() {
+            thread::sleep(LOOK);
+            continue;
+        }
+        first = scene.recorder.await_sighting(LOOK);
+        let Some(first) = &first else { continue };
+        if scene.plan.stop_at_first {
+            scene.nodes.freeze();
+            scene.recorder.noted("all nodes are frozen");
+            line.clear();
+            eprintln!("checker: invalid, nodes are frozen: {first}");
+            return ended;
+        }
+        if !line.is_seen() {
+            eprintln!("checker: invalid, and the run goes on: {first}");
+        }
     }
 }
 
@@ -158,10 +181,15 @@ pub(crate) struct StatusLine(Option<ProgressBar>);
 
 impl StatusLine {
     pub fn new(time_limit: Duration) -> StatusLine {
-        let style = ProgressStyle::with_template("[{bar:20}] {msg}");
+        let style = ProgressStyle::with_template("[{bar:20}] {wide_msg}");
         let style = style.expect("the template is right").progress_chars("=> ");
         let bar = || ProgressBar::new(time_limit.as_millis() as u64).with_style(style);
         StatusLine(io::stderr().is_terminal().then(bar))
+    }
+
+    /// Whether there is somebody to see it.
+    pub fn is_seen(&self) -> bool {
+        self.0.is_some()
     }
 
     /// `state` is asked for only where somebody sees it.
@@ -177,17 +205,18 @@ impl StatusLine {
 }
 
 /// How a run is going, in a line.
-fn state(recorder: &Recorder) -> String {
+fn state(recorder: &Recorder, first: Option<&Sighting>) -> String {
     let counts = recorder.counts();
     let faults = recorder.faults();
     let active = faults.iter().filter(|fault| fault.healed.is_none());
     let active: Vec<&str> = active.map(|fault| fault.what.as_str()).collect();
     let ok: u64 = counts.ok.iter().sum();
     format!(
-        "{ok} ok · {} failed · {} indeterminate · {}",
+        "{ok} ok · {} failed · {} indeterminate · {}{}",
         counts.failed,
         counts.indeterminate,
-        if active.is_empty() { String::from("all is well") } else { active.join(", ") }
+        if active.is_empty() { String::from("no fault") } else { active.join(", ") },
+        first.map_or(String::new(), |first| format!(" · INVALID: {first}"))
     )
 }
 
@@ -275,7 +304,7 @@ struct Surgeon<'a>(&'a Nodes);
 
 impl nemesis::Cluster for Surgeon<'_> {
     fn kill(&mut self, node: NodeId) -> io::Result<()> {
-        done(self.0.kill(node), node)
+        self.done(!self.0.is_frozen() && self.0.kill(node), node)
     }
 
     fn restart(&mut self, node: NodeId) -> io::Result<()> {
@@ -283,11 +312,11 @@ impl nemesis::Cluster for Surgeon<'_> {
     }
 
     fn pause(&mut self, node: NodeId) -> io::Result<()> {
-        done(self.0.pause(node), node)
+        self.done(self.0.pause(node), node)
     }
 
     fn resume(&mut self, node: NodeId) -> io::Result<()> {
-        done(self.0.resume(node), node)
+        self.done(self.0.resume(node), node)
     }
 
     fn set_clock(&mut self, _: NodeId, _: u32) -> io::Result<()> {
@@ -299,10 +328,13 @@ impl nemesis::Cluster for Surgeon<'_> {
     }
 }
 
-fn done(is_done: bool, node: NodeId) -> io::Result<()> {
-    match is_done {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("node {} does not run", node.0))),
+impl Surgeon<'_> {
+    fn done(&self, is_done: bool, node: NodeId) -> io::Result<()> {
+        // Those that stand still are left as they are, and so are those that do not run.
+        match is_done || self.0.is_frozen() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("node {} does not run", node.0))),
+        }
     }
 }
 

@@ -23,11 +23,15 @@ use crate::store::Folder;
 use crate::verify;
 
 mod ending;
+mod live;
 mod load;
 mod outcome;
 mod record;
 mod told;
 
+use ending::Ending;
+
+pub use live::{Live, Sighting};
 pub(crate) use load::{Interrupts, StatusLine};
 pub use outcome::Outcome;
 pub use record::{Counts, Fault, Recorder};
@@ -55,6 +59,8 @@ pub struct Plan {
     pub seed: u64,
     /// Where results go.
     pub store: PathBuf,
+    /// Whether the first violation ends the load, with the nodes held still to be looked at.
+    pub stop_at_first: bool,
     /// The program to judge; by default the `node` beside this program.
     pub node_bin: Option<PathBuf>,
     /// The command that repeats this test.
@@ -126,27 +132,44 @@ pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     let recorder = Recorder::create(&folder.history()).map_err(Error::io("the history"))?;
     let scene = Scene { plan, schedule, nodes: &nodes, proxy: &proxy, recorder: &recorder };
     let loaded = load::run(&scene, &interrupts)?;
-    let ending = ending::end(&scene)?;
+    let ending = match scene.is_to_freeze() {
+        true => Ending::default(),
+        false => ending::end(&scene)?,
+    };
+    // The last answers, and final reads, may have shown it too.
+    let is_frozen = scene.is_to_freeze();
+    if is_frozen {
+        nodes.freeze();
+    }
     recorder.finish().map_err(Error::io("the history"))?;
-    drop(nodes);
+    let held = is_frozen.then_some(nodes);
 
     let verifying = verify::Plan::of_own();
     let name = folder.history();
     let name = name.to_string_lossy();
     let judged = verify::judge(&verifying, &folder.history(), &name).map_err(Error::History)?;
-    let outcome = Outcome::of(&scene_facts(&recorder, plan), &loaded, &ending, judged.finding);
+    let facts = outcome::Facts {
+        counts: recorder.counts(),
+        faults: recorder.faults(),
+        asked_for_faults: !plan.nemesis.is_empty(),
+        quarrels: recorder.with_live(|live| live.quarrels(&judged)),
+        is_frozen,
+    };
+    let outcome = Outcome::of(&facts, &loaded, &ending, judged.finding);
     let report = told::Report { plan, folder: &folder, outcome: &outcome, judged: &judged };
     let results = report.results(&verifying, &recorder, &ending);
     folder.write_results(&results).map_err(Error::io("the store"))?;
     report.print(&recorder).map_err(Error::io("standard output"))?;
+    if let Some(nodes) = held {
+        live::hold(&nodes, &interrupts).map_err(Error::io("standard error"))?;
+    }
     Ok(outcome)
 }
 
-fn scene_facts(recorder: &Recorder, plan: &Plan) -> outcome::Facts {
-    outcome::Facts {
-        counts: recorder.counts(),
-        faults: recorder.faults(),
-        asked_for_faults: !plan.nemesis.is_empty(),
+impl Scene<'_> {
+    /// Whether something was seen that is to be looked at in the act.
+    fn is_to_freeze(&self) -> bool {
+        self.plan.stop_at_first && self.recorder.with_live(|live| !live.sightings().is_empty())
     }
 }
 
@@ -190,6 +213,7 @@ impl Plan {
             "nemesis": self.nemesis.iter().map(|kind| kind.name()).collect::<Vec<&str>>(),
             "nemesis_interval_ms": self.nemesis_interval.as_millis() as u64,
             "partitions": self.partitions,
+            "stop_at_first": self.stop_at_first,
             "schedule": schedule,
         })
     }

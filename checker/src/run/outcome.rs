@@ -19,6 +19,8 @@ pub struct Outcome {
     pub reasons: Vec<String>,
     /// The load was ended early.
     pub is_interrupted: bool,
+    /// It was ended by what was seen, and the nodes stood still.
+    pub is_frozen: bool,
 }
 
 /// What was recorded.
@@ -26,6 +28,10 @@ pub(super) struct Facts {
     pub counts: Counts,
     pub faults: Vec<Fault>,
     pub asked_for_faults: bool,
+    /// Where the judge of the run and that of its history contradict each other.
+    pub quarrels: Vec<String>,
+    /// Something impossible was seen, and the nodes stand still.
+    pub is_frozen: bool,
 }
 
 /// So many operations of each kind must succeed, in all, and while faults of each kind lasted.
@@ -40,8 +46,10 @@ impl Outcome {
             format!("node {} ended by itself during the load: {status}; see its log", id.0)
         });
         let ended: Vec<String> = ended.collect();
-        let vacuous = vacuous(facts, loaded, ending);
+        // What was stopped had no time to prove anything else.
+        let vacuous = if facts.is_frozen { vec![] } else { vacuous(facts, loaded, ending) };
         let (word, code) = match finding {
+            _ if !facts.quarrels.is_empty() => (Finding::Unproven.name(), 255),
             Finding::Unproven | Finding::Unreadable => (Finding::Unproven.name(), 255),
             Finding::Invalid => (Finding::Invalid.name(), 1),
             _ if !ending.diverged.is_empty() => (Finding::Invalid.name(), 1),
@@ -51,8 +59,10 @@ impl Outcome {
             Finding::Valid if !vacuous.is_empty() => (Finding::Vacuous.name(), 3),
             Finding::Valid => (Finding::Valid.name(), 0),
         };
-        let reasons = ending.diverged.iter().cloned().chain(ended).chain(vacuous).collect();
-        Outcome { word, code, reasons, is_interrupted: loaded.is_interrupted }
+        let quarrels = facts.quarrels.iter().chain(&ending.diverged).cloned();
+        let reasons = quarrels.chain(ended).chain(vacuous).collect();
+        let (is_interrupted, is_frozen) = (loaded.is_interrupted, facts.is_frozen);
+        Outcome { word, code, reasons, is_interrupted, is_frozen }
     }
 }
 
@@ -120,7 +130,9 @@ mod tests {
 
     fn good() -> (Facts, Loaded, Ending) {
         let counts = Counts { invoked: 60, ok: [20, 20, 20], failed: 0, indeterminate: 0 };
-        let facts = Facts { counts, faults: vec![kill()], asked_for_faults: true };
+        let (faults, quarrels) = (vec![kill()], Vec::new());
+        let (asked_for_faults, is_frozen) = (true, false);
+        let facts = Facts { counts, faults, asked_for_faults, quarrels, is_frozen };
         let loaded = Loaded {
             ended: Vec::new(),
             is_interrupted: false,
@@ -182,6 +194,15 @@ mod tests {
         ending.diverged.push("nodes 1 and 2 differ".to_string());
         for finding in [Finding::Valid, Finding::Unknown, Finding::Vacuous] {
             assert_eq!(of(&facts, &loaded, &ending, finding).0, 1);
+        }
+    }
+
+    #[test]
+    fn judges_that_contradict_each_other_are_no_verdict() {
+        let (mut facts, loaded, ending) = good();
+        facts.quarrels.push("k3 is both".to_string());
+        for finding in [Finding::Valid, Finding::Invalid] {
+            assert_eq!(of(&facts, &loaded, &ending, finding), (255, vec!["k3 is both".into()]));
         }
     }
 }

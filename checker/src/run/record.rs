@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
+use super::live::{Live, Sighting};
 use crate::process::Answer;
 use crate::workload::{Action, Kind, Operation};
 
@@ -16,6 +17,8 @@ use crate::workload::{Action, Kind, Operation};
 pub struct Recorder {
     begun: Instant,
     book: Mutex<Book>,
+    /// Something impossible was recorded.
+    sighted: Condvar,
 }
 
 struct Book {
@@ -26,6 +29,8 @@ struct Book {
     faults: Vec<Fault>,
     /// Since when some node reaches a quorum; `None` if none does.
     quorum_since: Option<u64>,
+    /// Sees every event in this order, too.
+    live: Live,
     /// The first failure to write. There is no history then, whatever comes later.
     failed: Option<io::Error>,
 }
@@ -71,9 +76,10 @@ impl Recorder {
             counts: Counts::default(),
             faults: Vec::new(),
             quorum_since: Some(0),
+            live: Live::default(),
             failed: None,
         };
-        Ok(Recorder { begun: Instant::now(), book: Mutex::new(book) })
+        Ok(Recorder { begun: Instant::now(), book: Mutex::new(book), sighted: Condvar::new() })
     }
 
     /// A process is about to send this.
@@ -82,6 +88,7 @@ impl Recorder {
         let mut book = self.book();
         book.counts.invoked += 1;
         self.write(&mut book, process.into(), "invoke", kind.name(), &value, None);
+        book.live.invoked(process, operation);
     }
 
     /// A process had this answer.
@@ -114,7 +121,11 @@ impl Recorder {
         };
         let mut book = self.book();
         book.count(kind, answer);
-        self.write(&mut book, process.into(), what, kind.name(), &value, error.as_ref());
+        let error = error.as_ref();
+        let time = self.write(&mut book, process.into(), what, kind.name(), &value, error);
+        if book.live.completed(process, operation, answer, time) {
+            self.sighted.notify_all();
+        }
     }
 
     /// A fault began. Returns its number. `has_quorum`: whether some node now reaches a quorum.
@@ -153,6 +164,19 @@ impl Recorder {
     /// All faults so far.
     pub fn faults(&self) -> Vec<Fault> {
         self.book().faults.clone()
+    }
+
+    /// Waits for something impossible, but no longer than that. Returns the first there was.
+    pub fn await_sighting(&self, patience: Duration) -> Option<Sighting> {
+        let is_well = |book: &mut Book| book.live.sightings().is_empty();
+        let waited = self.sighted.wait_timeout_while(self.book(), patience, is_well);
+        let (book, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        book.live.sightings().first().cloned()
+    }
+
+    /// Shows the judge that saw every event.
+    pub(super) fn with_live<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
+        look(&self.book().live)
     }
 
     /// All is in the file now, or never will be.

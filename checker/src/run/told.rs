@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::ending::Ending;
 use super::outcome::{Meanwhile, Outcome, meanwhile};
-use super::{Plan, Recorder};
+use super::{Live, Plan, Recorder};
 use crate::store::Folder;
 use crate::verify::{self, Judged};
 use crate::workload::Kind;
@@ -31,7 +31,9 @@ impl Report<'_> {
         for reason in &outcome.reasons {
             writeln!(out, "  {}", reason.replace('\n', "\n    "))?;
         }
-        if outcome.is_interrupted {
+        if outcome.is_frozen {
+            writeln!(out, "  ended at the first violation, as asked")?;
+        } else if outcome.is_interrupted {
             writeln!(out, "  ended early, as asked")?;
         }
         verify::explain(&mut out, judged)?;
@@ -81,6 +83,8 @@ impl Report<'_> {
             "exit_code": outcome.code,
             "reasons": outcome.reasons,
             "ended_early": outcome.is_interrupted,
+            "stopped_at_first": outcome.is_frozen,
+            "live": recorder.with_live(Live::json),
             "seed": plan.seed,
             "operations": counts.invoked,
             "ok": by_kind(&counts.ok),

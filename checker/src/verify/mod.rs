@@ -80,7 +80,7 @@ pub(crate) struct Judged<'a> {
     pub(crate) history: History,
     options: linearizability::Options,
     /// By key, as in `history`.
-    verdicts: Vec<Result<Verdict, Unproven>>,
+    pub(crate) verdicts: Vec<Result<Verdict, Unproven>>,
     pub(crate) finding: Finding,
     pub(crate) took: Duration,
 }
