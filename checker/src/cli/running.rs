@@ -68,8 +68,8 @@ pub(super) struct RunLine {
     /// End the load at the first violation, and hold the nodes still to be looked at
     ///
     /// Every run is judged while it lasts; without this the run goes on. The nodes are stopped with
-    /// SIGSTOP; where each of them is, is told behind the verdict. On a terminal they stay until Enter
-    /// or Ctrl-C; in a pipe they are ended.
+    /// SIGSTOP; where each of them is, is told behind the verdict. On a terminal they stay until
+    /// Enter or Ctrl-C; in a pipe they are ended.
     #[arg(long)]
     stop_at_first: bool,
 
@@ -213,8 +213,8 @@ mod tests {
     fn the_command_asks_for_the_same_again() {
         assert_eq!(plan("checker run --seed 7").command, "checker run --seed 7");
         let all = "checker run --seed 7 --nodes 5 --time-limit 3 --concurrency 4 --rate 0 --keys 2 \
-                   --nemesis kill,loss --nemesis-interval 0.5 --partitions 4 --store s --node-bin n \
-                   --stop-at-first";
+                   --nemesis kill,loss --nemesis-interval 0.5 --partitions 4 --store s \
+                   --node-bin n --stop-at-first";
         assert_eq!(plan(all).command, all);
         let drawn = plan("checker run");
         assert_eq!(plan(&drawn.command).seed, drawn.seed);

@@ -118,7 +118,8 @@ impl Nodes {
         (cluster, self.secret.clone())
     }
 
-    /// Starts a node, unless it runs, or all are frozen. Only the main thread may: the node dies with its thread.
+    /// Starts a node, unless it runs, or all are frozen. Only the main thread may: the node dies
+    /// with its thread.
     pub fn start(&self, id: NodeId) -> Result<(), Error> {
         let mut running = self.running();
         if running.contains_key(&id) || self.is_frozen() {

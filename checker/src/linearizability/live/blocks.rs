@@ -20,7 +20,7 @@ pub(super) struct Blocks<V> {
 struct Block<V> {
     /// The last invocation of those known to be in it.
     hi: Moment,
-    /// It lies inside a block that began then, and nobody invoked later can be in it; or `NO_LIMIT`.
+    /// It lies inside a block that began then, so nobody invoked later can be in it; or `NO_LIMIT`.
     limit: Moment,
     /// Its values that are not forgotten, the current one at last. Never empty.
     values: VecDeque<V>,

@@ -1,18 +1,18 @@
 //! Judges one key while it is in use: says when what has completed so far became impossible.
 //!
-//! **What is final.** A history whose beginning is impossible is impossible. Take a linearization of
-//! the whole and cut it behind the last operation that had completed by then: whoever was invoked
-//! later comes behind that cut, so what is in front of it explains the beginning. So the question is
-//! the same after each event, with open operations counted as indeterminate: they may have taken
-//! effect, or not yet. An invocation only adds to what is possible. An answer takes away: what it
-//! says must be explained by what was invoked until now; a read of what nobody has yet asked to
-//! write is a violation at once. That an answer will never come changes nothing.
+//! **What is final.** A history whose beginning is impossible is impossible. Take a linearization
+//! of the whole and cut it behind the last operation that had completed by then: whoever was
+//! invoked later comes behind that cut, so what is in front of it explains the beginning. So the
+//! question is the same after each event, with open operations counted as indeterminate: they may
+//! have taken effect, or not yet. An invocation only adds to what is possible. An answer takes
+//! away: what it says must be explained by what was invoked until now; a read of what nobody has
+//! yet asked to write is a violation at once. That an answer will never come changes nothing.
 //!
-//! **How it is decided.** As the engine for unique values does it, whose *blocks* these are: a write,
-//! the chain of compare-and-sets behind it, and all who observed. A block is there from the first
-//! completion in it, its `lo`, so `lo` never changes, and its last invocation, `hi`, only grows.
-//! Nobody can see a value whose writer is not invoked; so chains grow at their ends only, and blocks
-//! never merge. What can go wrong when an operation completes:
+//! **How it is decided.** As the engine for unique values does it, whose *blocks* these are: a
+//! write, the chain of compare-and-sets behind it, and all who observed. A block is there from the
+//! first completion in it, its `lo`, so `lo` never changes, and its last invocation, `hi`, only
+//! grows. Nobody can see a value whose writer is not invoked; so chains grow at their ends only,
+//! and blocks never merge. What can go wrong when an operation completes:
 //!
 //! - what it saw, or what led to that, has no writer; or was replaced already when somebody else
 //!   replaces it; or is said not to have been written, and was seen;
@@ -20,22 +20,22 @@
 //! - it lets its block grow such that two blocks are each before the other: `A.lo < B.hi` and
 //!   `B.lo < A.hi`. That is both conditions of the other engine in one; no larger circle is needed.
 //!
-//! **What is forgotten.** Let the *horizon* be the first invocation of an open operation, or now. Who
-//! completes from now on was invoked there or later, except for an indeterminate write that somebody
-//! sees, and whoever sees it was. So a value is forgotten when somebody who knew that it was replaced
-//! completed before the horizon: whoever sees it now is wrong, and finds it to be unknown. Of two
-//! blocks that both begin before the horizon, the one that has to be first can take nobody in any
-//! more. It is forgotten with all its values; what it demands of others is either noted with them, or
-//! they are forgotten too, or they can grow no more. What was forgotten can be written again, as if
-//! for the first time.
+//! **What is forgotten.** Let the *horizon* be the first invocation of an open operation, or now.
+//! Who completes from now on was invoked there or later, except for an indeterminate write that
+//! somebody sees, and whoever sees it was. So a value is forgotten when somebody who knew that it
+//! was replaced completed before the horizon: whoever sees it now is wrong, and finds it to be
+//! unknown. Of two blocks that both begin before the horizon, the one that has to be first can take
+//! nobody in any more. It is forgotten with all its values; what it demands of others is either
+//! noted with them, or they are forgotten too, or they can grow no more. What was forgotten can be
+//! written again, as if for the first time.
 //!
 //! What is left are the open operations, the blocks that began since the first of them was invoked,
-//! those that may still hold the latest value, of which each was written by an operation that was open
-//! at one and the same moment, and indeterminate writes that nobody saw. So memory is bounded by what
-//! happens while one operation lasts, and by the count of operations that never completed.
+//! those that may still hold the latest value, of which each was written by an operation that was
+//! open at one and the same moment, and indeterminate writes that nobody saw. So memory is bounded
+//! by what happens while one operation lasts, and by the count of operations that never completed.
 //!
-//! Each block is noted once with a block around it, entered once, and forgotten once: an event costs
-//! a few look-ups in tables of that size.
+//! Each block is noted once with a block around it, entered once, and forgotten once: an event
+//! costs a few look-ups in tables of that size.
 
 use std::collections::BTreeSet;
 use std::fmt;
