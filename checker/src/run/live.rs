@@ -192,6 +192,8 @@ pub(super) fn hold(nodes: &Nodes, interrupts: &Interrupts) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Recorder;
+    use crate::verify;
 
     const WRITER: u64 = 1;
     const READER: u64 = 2;
@@ -251,5 +253,32 @@ mod tests {
             let seen = done(&mut live, WRITER, &swap(old), answer.clone());
             assert_eq!(seen, !is_possible, "{old:?} {answer:?}");
         }
+    }
+
+    #[test]
+    fn judges_that_differ_about_a_key_are_told_from_those_that_agree() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("history.jsonl");
+        let recorder = Recorder::create(&file).expect("a file");
+        let read = |key: usize, value: Option<&str>| {
+            recorder.invoked(READER, &Operation::read(key));
+            let answer = Answer::Ok(value.map(str::to_string));
+            recorder.completed(READER, &Operation::read(key), &answer);
+        };
+        read(0, None);
+        read(1, Some("7.7"));
+        recorder.finish().expect("it is written");
+        let judged = verify::judge(&verify::Plan::of_own(), &file, "ours").expect("a history");
+        assert_eq!(recorder.with_live(|live| live.quarrels(&judged)), Vec::<String>::new());
+
+        let mut other = Live::default();
+        done(&mut other, READER, &Operation::read(0), Answer::Ok(Some("7.7".to_string())));
+        done(&mut other, READER, &Operation::read(1), Answer::Ok(None));
+        let quarrels = other.quarrels(&judged);
+        assert_eq!(quarrels.len(), 2, "{quarrels:?}");
+        assert!(quarrels[0].contains("of k0 the history is valid"), "{quarrels:?}");
+        assert!(quarrels[0].contains("process 2's `read k0`"), "{quarrels:?}");
+        assert!(quarrels[1].contains("of k1 the history is invalid"), "{quarrels:?}");
+        assert!(quarrels[1].contains("nothing wrong"), "{quarrels:?}");
     }
 }
