@@ -10,7 +10,7 @@
 //! - [`nemesis`]: what it is told, and what is done to the nodes;
 //! - [`cluster`], [`workload`] and [`process`]: the nodes, what is asked of them, and by whom;
 //! - [`run`] and [`store`]: one test from start to verdict, and where its results go;
-//! - [`bench`]: how fast a cluster is while nothing goes wrong;
+//! - [`mod@bench`]: how fast a cluster is while nothing goes wrong;
 //! - [`verify`] and [`cli`]: the program.
 
 pub mod bench;

@@ -103,7 +103,7 @@ struct Measured {
 pub fn run(plan: &Plan) -> Result<u8, Error> {
     let interrupts = Interrupts::watch().map_err(Error::io("signals"))?;
     let mut opened = plan.subject.open()?;
-    fill(plan, &opened)?;
+    fill(plan, &opened, &interrupts)?;
     let mut baseline = Baseline::new(plan);
     baseline.measure(&opened)?;
     let mut measured = measure(plan, &opened, &interrupts)?;
@@ -118,13 +118,15 @@ pub fn run(plan: &Plan) -> Result<u8, Error> {
     }
 }
 
-/// Gives all keys values, so that each read finds one.
-fn fill(plan: &Plan, opened: &Opened) -> Result<(), Error> {
+/// Gives all keys values, so that each read finds one; or as many as there is time for, if somebody
+/// wants to see the end.
+fn fill(plan: &Plan, opened: &Opened, interrupts: &Interrupts) -> Result<(), Error> {
     let mut pipeline = connect(opened)?;
     let draw = plan.draw(0);
     let mut keys = 0..plan.keys;
     loop {
         while pipeline.in_flight() < FILLING
+            && !interrupts.came()
             && let Some(number) = keys.next()
         {
             pipeline.submit(number, Ask::Put { key: &load::key(number), value: draw.value() });
@@ -138,7 +140,7 @@ fn fill(plan: &Plan, opened: &Opened) -> Result<(), Error> {
                 return Err(Error::NotFilled(why.to_string()));
             }
             Some(Completion { outcome: Outcome::Indeterminate(why), .. }) => {
-                return Err(Error::NotFilled(why.to_string()));
+                return Err(Error::NotFilled(format!("{why}; does a quorum run?")));
             }
         }
     }
@@ -285,7 +287,7 @@ impl fmt::Display for Error {
             Error::Run(error) => write!(f, "{error}"),
             Error::File(error) => write!(f, "{error}"),
             Error::NotFilled(why) => {
-                write!(f, "the cluster did not take the first values: {why}; does a quorum run?")
+                write!(f, "the cluster did not take the first values: {why}")
             }
         }
     }
