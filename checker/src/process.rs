@@ -1,9 +1,12 @@
 //! One logical client: invokes, waits, records. A process has one session and one operation at a
 //! time; when it no longer knows what became of one, it retires, and a new process takes its place.
+//!
+//! As in Jepsen, the number of a process tells its place: that of the place, plus the number of
+//! places for each process that was there before.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,17 +114,23 @@ pub struct Shared<'a> {
     pub pace: &'a Pace,
     /// What was last seen of each key.
     pub known: &'a Known,
-    /// The next process to be.
-    pub next_process: &'a AtomicU64,
+    /// How many places there are.
+    pub places: usize,
     /// No further operation shall begin.
     pub is_over: &'a AtomicBool,
 }
 
 /// Processes at one place, one after another, until it is over. An error is that of a socket.
-pub fn occupy(mut draw: Draw, access: &Access, shared: &Shared<'_>) -> io::Result<()> {
-    let Shared { recorder, pace, known, next_process, is_over } = *shared;
-    let begin = || {
-        let number = next_process.fetch_add(1, Ordering::Relaxed);
+pub fn occupy(
+    place: usize,
+    mut draw: Draw,
+    access: &Access,
+    shared: &Shared<'_>,
+) -> io::Result<()> {
+    let Shared { recorder, pace, known, places, is_over } = *shared;
+    let mut numbers = (place as u64..).step_by(places);
+    let mut begin = || {
+        let number = numbers.next().expect("nobody lives to see 2^64 processes");
         Process::new(number, access, recorder)
     };
     let mut process = begin()?;

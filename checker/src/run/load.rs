@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,13 +81,13 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
         let timeout = if pinned.is_some() { TIMEOUT_PINNED } else { TIMEOUT };
         (Access { cluster, secret, timeout }, pinned.is_some())
     };
-    let (is_over, next_process) = (AtomicBool::new(false), AtomicU64::new(0));
+    let is_over = AtomicBool::new(false);
     let (pace, known) = (Pace::new(plan.rate), Known::new(plan.keys));
     let shared = Shared {
         recorder,
         pace: &pace,
         known: &known,
-        next_process: &next_process,
+        places: plan.concurrency,
         is_over: &is_over,
     };
     let (begun, interrupt) = (Instant::now(), Interrupt::default());
@@ -97,7 +97,7 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
             let (access, only_reads) = access(place);
             let draw = Draw::new(plan.seed, place, plan.keys, only_reads);
             let shared = &shared;
-            clients.push(scope.spawn(move || process::occupy(draw, &access, shared)));
+            clients.push(scope.spawn(move || process::occupy(place, draw, &access, shared)));
         }
         let monitor = scope.spawn(|| {
             let ended = watch(scene, interrupts, begun);
