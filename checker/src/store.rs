@@ -3,7 +3,9 @@
 //! ```text
 //!   store/NAME/TIMESTAMP/   test.json       everything needed to repeat it
 //!                           history.jsonl   what clients did and saw, for `checker verify`
+//!                           leaders.jsonl   who claimed to lead, and when
 //!                           results.json    the verdict, and what it rests on
+//!                           report.html     all of it, for people
 //!                           nodes/N/        the log, the cluster file and the data of node N
 //!   store/latest            the newest of these folders
 //! ```
@@ -49,6 +51,11 @@ impl Folder {
     /// Where the history goes.
     pub fn history(&self) -> PathBuf {
         self.0.join("history.jsonl")
+    }
+
+    /// Where it is written who claimed to lead.
+    pub fn leaders(&self) -> PathBuf {
+        self.0.join("leaders.jsonl")
     }
 
     /// Writes how to repeat the run.

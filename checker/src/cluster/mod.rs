@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -60,8 +61,11 @@ pub struct Nodes {
     running: Mutex<BTreeMap<NodeId, Child>>,
     /// None is started or let go on any more. Changes only while `running` is locked.
     is_frozen: AtomicBool,
-    asking: Mutex<Client>,
+    asking: Mutex<Asking>,
 }
+
+/// Asks nodes how they are, at their own addresses.
+pub struct Asking(Client);
 
 /// Where to find a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,6 +87,8 @@ pub struct Replica {
     pub group: u64,
     /// Whether it leads, as far as it knows, and a quorum answers it.
     pub leads: bool,
+    /// The highest ballot it knows of: its own, if it leads.
+    pub ballot: String,
     /// Entries run on its map.
     pub applied: u64,
     /// The digest of its state, if it tells one.
@@ -98,10 +104,15 @@ impl Nodes {
     ) -> Result<Nodes, Error> {
         let file = files::write(&site, view)?;
         let (cluster, secret) = Cluster::load(&file).map_err(Error::File)?;
-        let asking = Client::connect(&cluster, secret.as_ref(), STATUS_TIMEOUT);
-        let asking = Mutex::new(asking.map_err(Error::Socket)?);
-        let (running, is_frozen) = (Mutex::default(), AtomicBool::new(false));
+        let asking = Asking::new(&cluster, secret.as_ref()).map_err(Error::Socket)?;
+        let (running, asking) = (Mutex::default(), Mutex::new(asking));
+        let is_frozen = AtomicBool::new(false);
         Ok(Nodes { site, cluster, secret, running, is_frozen, asking })
+    }
+
+    /// Another one to ask nodes with, who waits for nobody else. An error is that of a socket.
+    pub fn asking(&self) -> io::Result<Asking> {
+        Asking::new(&self.cluster, self.secret.as_ref())
     }
 
     /// All of them, by ascending id.
@@ -245,10 +256,7 @@ impl Nodes {
         if !self.running().contains_key(&id) {
             return None;
         }
-        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        let Outcome::Ok(status) = asking.status(id) else { return None };
-        let status: Json = serde_json::from_str(&status).ok()?;
-        status["groups"].as_array()?.iter().map(Replica::of).collect()
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).status(id)
     }
 
     /// Who leads the first group; `None` if nobody who answers says so.
@@ -290,11 +298,25 @@ impl Drop for Nodes {
     }
 }
 
+impl Asking {
+    fn new(cluster: &Cluster, secret: Option<&Secret>) -> io::Result<Asking> {
+        Client::connect(cluster, secret, STATUS_TIMEOUT).map(Asking)
+    }
+
+    /// What a node says of its replicas; `None` if it does not answer within a moment.
+    pub fn status(&mut self, id: NodeId) -> Option<Vec<Replica>> {
+        let Outcome::Ok(status) = self.0.status(id) else { return None };
+        let status: Json = serde_json::from_str(&status).ok()?;
+        status["groups"].as_array()?.iter().map(Replica::of).collect()
+    }
+}
+
 impl Replica {
     fn of(group: &Json) -> Option<Replica> {
         Some(Replica {
             group: group["group"].as_u64()?,
             leads: group["phase"] == "leader" && group["connected"] == true,
+            ballot: group["ballot"].as_str()?.to_string(),
             applied: group["applied"].as_u64()?,
             digest: group["digest"].as_str().map(String::from),
         })

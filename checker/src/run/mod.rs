@@ -25,11 +25,13 @@ use crate::verify;
 mod ending;
 mod live;
 mod load;
+mod observer;
 mod outcome;
 mod record;
 mod told;
 
 use ending::Ending;
+use observer::Observer;
 
 pub use live::{Live, Sighting};
 pub(crate) use load::{Interrupts, StatusLine};
@@ -131,11 +133,14 @@ pub fn run(plan: &Plan) -> Result<Outcome, Error> {
 
     let recorder = Recorder::create(&folder.history()).map_err(Error::io("the history"))?;
     let scene = Scene { plan, schedule, nodes: &nodes, proxy: &proxy, recorder: &recorder };
+    let observer = Observer::start(&nodes, recorder.begun(), &folder.leaders());
+    let observer = observer.map_err(Error::io("the record of leaders"))?;
     let loaded = load::run(&scene, &interrupts)?;
     let ending = match scene.is_to_freeze() {
         true => Ending::default(),
         false => ending::end(&scene)?,
     };
+    observer.finish().map_err(Error::io("the record of leaders"))?;
     // The last answers, and final reads, may have shown it too.
     let is_frozen = scene.is_to_freeze();
     if is_frozen {

@@ -125,7 +125,8 @@ mod tests {
     fn kill() -> Fault {
         let (kind, what) = ("kill".to_string(), "kill leader: n1".to_string());
         let (begun, healed, quorum_ns) = (1, Some(1 + QUORUM_NS_MIN), QUORUM_NS_MIN);
-        Fault { kind, what, begun, healed, quorum_ns, touched: 1, ok: [9, 9, 9] }
+        let (touched, ok) = (1, [9, 9, 9]);
+        Fault { kind, what, begun, healed, quorum_ns, touched, ok, ..Fault::default() }
     }
 
     fn good() -> (Facts, Loaded, Ending) {

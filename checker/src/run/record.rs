@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value as Json, json};
 
@@ -16,6 +16,8 @@ use crate::workload::{Action, Kind, Operation};
 /// the file is one in which things may have happened, whichever thread was faster afterwards.
 pub struct Recorder {
     begun: Instant,
+    /// The same moment by the clock on the wall, by which nodes date their logs.
+    begun_at: SystemTime,
     book: Mutex<Book>,
     /// Something impossible was recorded.
     sighted: Condvar,
@@ -31,6 +33,8 @@ struct Book {
     quorum_since: Option<u64>,
     /// Sees every event in this order, too.
     live: Live,
+    /// When a write succeeded last; zero before the first.
+    written: u64,
     /// The first failure to write. There is no history then, whatever comes later.
     failed: Option<io::Error>,
 }
@@ -49,7 +53,7 @@ pub struct Counts {
 }
 
 /// A fault of the schedule, as it went.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Fault {
     /// What kind of fault.
     pub kind: String,
@@ -65,6 +69,12 @@ pub struct Fault {
     pub touched: u64,
     /// What succeeded meanwhile, by [`Kind::index`].
     pub ok: [u64; 3],
+    /// When a write succeeded for the first time after it began. That may still be one that was
+    /// answered before the fault took effect: see `unwritten_ns`.
+    pub written: Option<u64>,
+    /// The longest time without a successful write, from its beginning, or a write after that, to
+    /// the next: of those times that began before it was healed.
+    pub unwritten_ns: u64,
 }
 
 impl Recorder {
@@ -77,9 +87,21 @@ impl Recorder {
             faults: Vec::new(),
             quorum_since: Some(0),
             live: Live::default(),
+            written: 0,
             failed: None,
         };
-        Ok(Recorder { begun: Instant::now(), book: Mutex::new(book), sighted: Condvar::new() })
+        let (begun, begun_at) = (Instant::now(), SystemTime::now());
+        Ok(Recorder { begun, begun_at, book: Mutex::new(book), sighted: Condvar::new() })
+    }
+
+    /// When the run began: the zero of all times.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// The same moment by the clock on the wall.
+    pub fn begun_at(&self) -> SystemTime {
+        self.begun_at
     }
 
     /// A process is about to send this.
@@ -123,6 +145,9 @@ impl Recorder {
         book.count(kind, answer);
         let error = error.as_ref();
         let time = self.write(&mut book, process.into(), what, kind.name(), &value, error);
+        if kind != Kind::Read && matches!(answer, Answer::Ok(_)) {
+            book.write_succeeded(time);
+        }
         if book.live.completed(process, operation, answer, time) {
             self.sighted.notify_all();
         }
@@ -134,8 +159,7 @@ impl Recorder {
         let begun = self.write(&mut book, "nemesis".into(), "info", kind, &json!(what), None);
         let (kind, what) = (kind.to_string(), what.to_string());
         book.turn(begun, has_quorum);
-        let (healed, quorum_ns, touched, ok) = (None, 0, 0, [0; 3]);
-        book.faults.push(Fault { kind, what, begun, healed, quorum_ns, touched, ok });
+        book.faults.push(Fault { kind, what, begun, ..Fault::default() });
         book.faults.len() - 1
     }
 
@@ -226,6 +250,18 @@ impl Book {
         self.quorum_since = has_quorum.then_some(now);
     }
 
+    /// A write, or a compare-and-set, succeeded now.
+    fn write_succeeded(&mut self, now: u64) {
+        for fault in &mut self.faults {
+            let since = self.written.max(fault.begun);
+            fault.written.get_or_insert(now);
+            if fault.healed.is_none_or(|healed| since < healed) {
+                fault.unwritten_ns = fault.unwritten_ns.max(now - since);
+            }
+        }
+        self.written = now;
+    }
+
     fn count(&mut self, kind: Kind, answer: &Answer) {
         match answer {
             Answer::Ok(_) => {
@@ -291,5 +327,26 @@ mod tests {
         let ours = recorder.counts();
         assert_eq!((ours.invoked, ours.ok, ours.failed), (7, [2, 1, 0], 3));
         assert_eq!(recorder.faults()[0].ok, [0, 1, 0], "only what succeeded before it was healed");
+    }
+
+    #[test]
+    fn time_without_a_write_counts_from_the_fault_until_after_it_is_healed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let recorder = Recorder::create(&dir.path().join("history.jsonl")).expect("a file");
+        let mut book = recorder.book();
+        let fault = |begun| Fault { begun, ..Fault::default() };
+        book.write_succeeded(5);
+        book.faults.push(fault(10));
+        for now in [12, 20] {
+            book.write_succeeded(now);
+        }
+        book.faults.push(fault(40));
+        book.faults[0].healed = Some(50);
+        for now in [120, 500] {
+            book.write_succeeded(now);
+        }
+        let told = |fault: &Fault| (fault.written, fault.unwritten_ns);
+        assert_eq!(told(&book.faults[0]), (Some(12), 100), "from 20 to 120, and no later");
+        assert_eq!(told(&book.faults[1]), (Some(120), 380), "it is not healed");
     }
 }

@@ -76,6 +76,8 @@ impl Report<'_> {
                 "quorum_ns": fault.quorum_ns,
                 "touched": fault.touched,
                 "ok_meanwhile": by_kind(&fault.ok),
+                "written_ns": fault.written,
+                "unwritten_ns": fault.unwritten_ns,
             })
         });
         json!({
@@ -86,6 +88,7 @@ impl Report<'_> {
             "stopped_at_first": outcome.is_frozen,
             "live": recorder.with_live(Live::json),
             "seed": plan.seed,
+            "begun_at": humantime::format_rfc3339_nanos(recorder.begun_at()).to_string(),
             "operations": counts.invoked,
             "ok": by_kind(&counts.ok),
             "failed": counts.failed,
