@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::history::{Action, Fault, History, KeyHistory, Operation, Rank, Seen, Shown, Value};
-use crate::linearizability::{Cause, Violation};
+use crate::linearizability::{Cause, Evidence, Violation};
 
 mod timeline;
 
@@ -31,6 +31,13 @@ impl<'a> Teller<'a> {
     /// The operations of the core, one a line, drawn in time in no more than `columns`.
     pub fn timeline(&self, violation: &Violation, columns: usize) -> String {
         timeline::draw(self, violation, columns)
+    }
+
+    /// An operation of the core in words: its process, what it does, what came of it, and when it was
+    /// invoked and completed, in seconds if times were recorded.
+    /// `core`: all of it, as some refer to others.
+    pub fn row(&self, evidence: &Evidence, core: &[Evidence]) -> [String; 5] {
+        timeline::row(self, evidence, core)
     }
 
     /// What the nemesis did from shortly before the first operation of the core to its last answer.
@@ -210,7 +217,6 @@ impl fmt::Display for Duration {
 mod tests {
     use super::*;
     use crate::history::{self, Pairing};
-    use crate::linearizability::Evidence;
 
     /// A history with keys, each event a millisecond and a half after the one before.
     fn history(events: &[&str]) -> History {

@@ -66,7 +66,7 @@ fn head(teller: &Teller<'_>, core: &[Evidence]) -> Cells {
     ["process", "operation", "answer", invoked, completed].map(String::from)
 }
 
-fn row(teller: &Teller<'_>, evidence: &Evidence, core: &[Evidence]) -> Cells {
+pub(super) fn row(teller: &Teller<'_>, evidence: &Evidence, core: &[Evidence]) -> Cells {
     let operation = &evidence.operation;
     let events = &teller.history.events;
     let moment = |rank: Rank| match (events.time(rank), events.line(rank)) {
