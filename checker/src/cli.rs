@@ -39,6 +39,8 @@ pub enum Plan {
     Run(run::Plan),
     /// Measure a cluster.
     Bench(bench::Plan),
+    /// Write the report of a run again, from the folder it left.
+    Report(PathBuf),
     /// Become a node that dies with its parent.
     Guard(Guard),
 }
@@ -90,6 +92,7 @@ pub fn checker(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, St
         Command::Verify(line) => Ok(Plan::Verify(line.plan().map_err(Stop)?)),
         Command::Run(line) => Ok(Plan::Run(line.plan())),
         Command::Bench(line) => line.plan().map(Plan::Bench).map_err(Stop),
+        Command::Report(Report { folder }) => Ok(Plan::Report(folder)),
         Command::Guard(guard) => Ok(Plan::Guard(guard)),
     }
 }
@@ -107,8 +110,21 @@ enum Command {
     Run(RunLine),
     Verify(Verify),
     Bench(BenchLine),
+    Report(Report),
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard(Guard),
+}
+
+/// Write the report of a run again, from the folder it left
+///
+/// `checker run` has written it already; do this if its files were moved, or its history was changed.
+/// The history is judged anew. Prints where the report is: report.html, one file that needs no other.
+/// Exit codes: 0 written, 254 not the folder of a run of this version, 255 the checker failed.
+#[derive(Args)]
+struct Report {
+    /// The folder of a run, such as store/latest
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
 }
 
 /// For `checker run` itself: see the module `cluster::guard`.

@@ -10,6 +10,7 @@
 //! - [`nemesis`]: what it is told, and what is done to the nodes;
 //! - [`cluster`], [`workload`] and [`process`]: the nodes, what is asked of them, and by whom;
 //! - [`run`] and [`store`]: one test from start to verdict, and where its results go;
+//! - [`report`]: the same for people, as a page;
 //! - [`mod@bench`]: how fast a cluster is while nothing goes wrong;
 //! - [`verify`] and [`cli`]: the program.
 
@@ -23,6 +24,7 @@ pub mod linearizability;
 pub mod nemesis;
 pub mod process;
 pub mod proxy;
+pub mod report;
 pub mod run;
 pub mod store;
 pub mod verify;

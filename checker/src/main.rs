@@ -2,11 +2,12 @@
 
 use std::io::ErrorKind;
 use std::panic;
+use std::path::Path;
 use std::process::ExitCode;
 
 use checker::cli::{self, CRASHED, Guard, Plan};
 use checker::cluster::guard;
-use checker::{bench, run, verify};
+use checker::{bench, report, run, verify};
 
 fn main() -> ExitCode {
     let plan = match cli::checker(std::env::args_os()) {
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Plan::Verify(plan) => verify::verify(plan).map(verify::Finding::code),
         Plan::Run(plan) => Ok(code_of(plan)),
         Plan::Bench(plan) => Ok(code_of_bench(plan)),
+        Plan::Report(folder) => Ok(code_of_report(folder)),
         Plan::Guard(Guard { parent, command }) => {
             Err(guard::become_guarded(*parent, &command[0], &command[1..]))
         }
@@ -29,6 +31,20 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("checker: {error}");
             ExitCode::from(CRASHED)
+        }
+    }
+}
+
+/// The exit code of a report, whatever it tells.
+fn code_of_report(folder: &Path) -> u8 {
+    match report::rebuild(folder) {
+        Ok(file) => {
+            println!("{}", file.display());
+            0
+        }
+        Err(error) => {
+            eprintln!("checker: {error}");
+            error.code()
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::workload::Operation;
 const RECOVERY: Duration = Duration::from_secs(10);
 
 /// Processes of final reads are numbered from here, far above those of the load.
-const FIRST_PROCESS: u64 = 1_000_000_000;
+pub(crate) const FINAL_READERS: u64 = 1_000_000_000;
 
 /// What was found when all was healed.
 #[derive(Default)]
@@ -65,7 +65,7 @@ fn read_all(
     let group = Endpoint::Client((scene.plan.concurrency + position) as u32);
     let (cluster, secret) = scene.nodes.view(|node| scene.proxy.address(group, node));
     let access = Access { cluster, secret, timeout: RECOVERY };
-    let number = FIRST_PROCESS + position as u64;
+    let number = FINAL_READERS + position as u64;
     let process = Process::new(number, &access, scene.recorder);
     let mut process = process.map_err(Error::io("a client's socket"))?;
     for key in 0..scene.plan.keys {

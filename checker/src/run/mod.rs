@@ -20,7 +20,7 @@ use crate::history::ReadError;
 use crate::nemesis::{self, Kind};
 use crate::proxy::{Endpoint, Proxy};
 use crate::store::Folder;
-use crate::verify;
+use crate::{report, verify};
 
 mod ending;
 mod live;
@@ -33,6 +33,7 @@ mod told;
 use ending::Ending;
 use observer::Observer;
 
+pub(crate) use ending::FINAL_READERS;
 pub use live::{Live, Sighting};
 pub(crate) use load::{Interrupts, StatusLine};
 pub use outcome::Outcome;
@@ -165,6 +166,11 @@ pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     let results = report.results(&verifying, &recorder, &ending);
     folder.write_results(&results).map_err(Error::io("the store"))?;
     report.print(&recorder).map_err(Error::io("standard output"))?;
+    match report::write(folder.path(), &judged) {
+        Ok(file) => println!("  report: {}", file.display()),
+        // The verdict stands, and is not hidden by that.
+        Err(error) => eprintln!("checker: no report: {error}"),
+    }
     if let Some(nodes) = held {
         live::hold(&nodes, &interrupts).map_err(Error::io("standard error"))?;
     }

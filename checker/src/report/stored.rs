@@ -1,0 +1,114 @@
+//! What a run left in its folder, besides its history and its logs.
+
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::Error;
+
+/// What was asked for: `test.json`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Test {
+    pub command: String,
+    pub seed: u64,
+    pub nodes: u16,
+    pub time_limit_ms: u64,
+    pub concurrency: u64,
+    pub rate: u32,
+    pub keys: u64,
+    pub nemesis: Vec<String>,
+    pub partitions: u32,
+}
+
+/// What was found: `results.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Results {
+    pub verdict: String,
+    pub reasons: Vec<String>,
+    pub ended_early: bool,
+    /// The beginning of the run, by the clock of the logs.
+    pub begun_at: String,
+    pub replicas_compared: bool,
+    pub faults: Vec<Fault>,
+    pub history: OfHistory,
+}
+
+/// What was found in the history alone.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct OfHistory {
+    pub verdict: String,
+}
+
+/// A fault, as it went. Times are nanoseconds since the run began.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Fault {
+    pub kind: String,
+    pub what: String,
+    pub begun_ns: u64,
+    pub healed_ns: Option<u64>,
+    pub touched: u64,
+    pub written_ns: Option<u64>,
+    pub unwritten_ns: u64,
+}
+
+/// What a node said, or that it said nothing, from this time on: `leaders.jsonl`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Sighting {
+    pub time: u64,
+    pub node: u16,
+    /// None: it did not answer.
+    pub group: Option<u64>,
+    #[serde(default)]
+    pub leads: bool,
+    #[serde(default)]
+    pub ballot: String,
+}
+
+/// Reads what was asked for. Of another version, it is an error.
+pub(super) fn test(folder: &Path) -> Result<Test, Error> {
+    let file = folder.join("test.json");
+    let test: Json = json(&file, &text(&file)?)?;
+    let ours = env!("CARGO_PKG_VERSION");
+    match &test["version"] {
+        version if version == ours => {}
+        Json::String(version) => {
+            let why = format!("written by version {version}; this is {ours}, which reads its own");
+            return Err(Error::malformed(&file, why));
+        }
+        _ => return Err(Error::malformed(&file, "no version; expected that of `checker run`")),
+    }
+    serde_json::from_value(test).map_err(|error| Error::malformed(&file, error))
+}
+
+/// Reads what was found.
+pub(super) fn results(folder: &Path) -> Result<Results, Error> {
+    let file = folder.join("results.json");
+    json(&file, &text(&file)?)
+}
+
+/// Reads who was seen to lead; nothing if that was not recorded.
+pub(super) fn sightings(folder: &Path) -> Result<Vec<Sighting>, Error> {
+    let file = folder.join("leaders.jsonl");
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let text = text(&file)?;
+    // A line without its end was being written when the run was killed.
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let mut sightings =
+        whole.map(|line| json(&file, line)).collect::<Result<Vec<Sighting>, _>>()?;
+    // Threads of several nodes write, each after it has looked at the clock.
+    sightings.sort_by_key(|sighting| sighting.time);
+    Ok(sightings)
+}
+
+fn text(file: &Path) -> Result<String, Error> {
+    fs::read_to_string(file).map_err(|error| Error::io(file, error))
+}
+
+fn json<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::malformed(file, error))
+}
