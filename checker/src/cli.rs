@@ -37,6 +37,10 @@ pub enum Plan {
     Verify(verify::Plan),
     /// Test a cluster.
     Run(run::Plan),
+    /// Repeat a test.
+    Replay(run::Replay),
+    /// Find out which of its faults a failing test needs.
+    Shrink(run::Shrink),
     /// Measure a cluster.
     Bench(bench::Plan),
     /// Write the report of a run again, from the folder it left.
@@ -90,7 +94,7 @@ pub fn checker(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, St
     let line = Line::try_parse_from(arguments).map_err(Stop)?;
     match line.command {
         Command::Verify(line) => Ok(Plan::Verify(line.plan().map_err(Stop)?)),
-        Command::Run(line) => Ok(Plan::Run(line.plan())),
+        Command::Run(line) => Ok(line.plan()),
         Command::Bench(line) => line.plan().map(Plan::Bench).map_err(Stop),
         Command::Report(Report { folder }) => Ok(Plan::Report(folder)),
         Command::Guard(guard) => Ok(Plan::Guard(guard)),

@@ -17,7 +17,9 @@ fn main() -> ExitCode {
     // A panic has told its reason; its own exit code would be none of those in the help.
     let code = panic::catch_unwind(|| match &plan {
         Plan::Verify(plan) => verify::verify(plan).map(verify::Finding::code),
-        Plan::Run(plan) => Ok(code_of(plan)),
+        Plan::Run(plan) => Ok(code_of(run::run(plan).map(|outcome| outcome.code))),
+        Plan::Replay(replay) => Ok(code_of(run::replay(replay).map(|outcome| outcome.code))),
+        Plan::Shrink(shrink) => Ok(code_of(run::shrink(shrink))),
         Plan::Bench(plan) => Ok(code_of_bench(plan)),
         Plan::Report(folder) => Ok(code_of_report(folder)),
         Plan::Guard(Guard { parent, command }) => {
@@ -50,14 +52,11 @@ fn code_of_report(folder: &Path) -> u8 {
 }
 
 /// The exit code of a test.
-fn code_of(plan: &run::Plan) -> u8 {
-    match run::run(plan) {
-        Ok(outcome) => outcome.code,
-        Err(error) => {
-            eprintln!("checker: {error}");
-            error.code()
-        }
-    }
+fn code_of(ended: Result<u8, run::Error>) -> u8 {
+    ended.unwrap_or_else(|error| {
+        eprintln!("checker: {error}");
+        error.code()
+    })
 }
 
 /// The exit code of a measurement.

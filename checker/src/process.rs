@@ -116,25 +116,36 @@ pub struct Shared<'a> {
     pub known: &'a Known,
     /// How many places there are.
     pub places: usize,
+    /// When the load began.
+    pub begun: Instant,
     /// No further operation shall begin.
     pub is_over: &'a AtomicBool,
 }
 
+/// What processes at one place do, one after another.
+pub struct Place<'a> {
+    /// Which, from 0; the number of the first process there. That of each further one is greater by
+    /// the count of places, so that a history tells what was asked for at which place.
+    pub number: usize,
+    /// What is asked for.
+    pub draw: Draw,
+    /// When, in nanoseconds from the beginning of the load, or as soon as the operation before is
+    /// over. What comes behind these goes by the pace.
+    pub begins: &'a [u64],
+}
+
 /// Processes at one place, one after another, until it is over. An error is that of a socket.
-pub fn occupy(
-    place: usize,
-    mut draw: Draw,
-    access: &Access,
-    shared: &Shared<'_>,
-) -> io::Result<()> {
-    let Shared { recorder, pace, known, places, is_over } = *shared;
-    let mut numbers = (place as u64..).step_by(places);
+pub fn occupy(place: Place<'_>, access: &Access, shared: &Shared<'_>) -> io::Result<()> {
+    let Shared { recorder, pace, known, places, begun, is_over } = *shared;
+    let Place { number, mut draw, begins } = place;
+    let mut numbers = (number as u64..).step_by(places);
     let mut begin = || {
-        let number = numbers.next().expect("nobody lives to see 2^64 processes");
+        let number = numbers.next().expect("there are more numbers than time");
         Process::new(number, access, recorder)
     };
+    let mut begins = begins.iter().map(|after_ns| begun + Duration::from_nanos(*after_ns));
     let mut process = begin()?;
-    while wait_until(pace.next(), is_over) {
+    while wait_until(begins.next().unwrap_or_else(|| pace.next()), is_over) {
         let operation = draw.next(known);
         match (process.perform(&operation), operation.action) {
             (Answer::Ok(value), Action::Read) => known.saw(operation.key, value),

@@ -18,6 +18,9 @@ use std::time::SystemTime;
 
 use serde_json::Value as Json;
 
+const TEST: &str = "test.json";
+const HISTORY: &str = "history.jsonl";
+
 /// The folder of one run.
 #[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
@@ -38,6 +41,30 @@ impl Folder {
         Ok(Folder(folder))
     }
 
+    /// Lets `latest` of its store point here.
+    pub fn make_latest(&self, store: &Path) -> io::Result<()> {
+        let relative = self.0.strip_prefix(store).expect("it was made in its store");
+        point_latest(store, relative)
+    }
+
+    /// Takes it away, with all that is in it.
+    pub fn remove(self) -> io::Result<()> {
+        fs::remove_dir_all(&self.0).map_err(located(&self.0))?;
+        // Others may have left theirs beside it.
+        let _ = self.0.parent().map(fs::remove_dir);
+        Ok(())
+    }
+
+    /// How to repeat the run that left this folder.
+    pub fn test_in(folder: &Path) -> PathBuf {
+        folder.join(TEST)
+    }
+
+    /// What its clients did and saw.
+    pub fn history_in(folder: &Path) -> PathBuf {
+        folder.join(HISTORY)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
@@ -50,7 +77,7 @@ impl Folder {
 
     /// Where the history goes.
     pub fn history(&self) -> PathBuf {
-        self.0.join("history.jsonl")
+        Folder::history_in(&self.0)
     }
 
     /// Where it is written who claimed to lead.
@@ -60,7 +87,7 @@ impl Folder {
 
     /// Writes how to repeat the run.
     pub fn write_test(&self, test: &Json) -> io::Result<()> {
-        self.write("test.json", test)
+        self.write(TEST, test)
     }
 
     /// Writes what was found.

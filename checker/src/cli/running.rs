@@ -1,11 +1,11 @@
 //! The command line of `checker run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::unusual;
+use super::{Plan, unusual};
 use crate::nemesis::Kind;
 use crate::run;
 use crate::verify::quoted;
@@ -61,6 +61,19 @@ pub(super) struct RunLine {
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
 
+    /// Repeat the run that left this folder in the store: its operations and faults, when they were
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = TO_BE_REPEATED)]
+    replay: Option<PathBuf>,
+
+    /// Drop faults of the run to replay, as long as some violation still shows
+    #[arg(long, requires = "replay")]
+    shrink: bool,
+
+    /// How often to try whether a violation still shows
+    #[arg(long, value_name = "K", requires = "shrink", default_value_t = TRIES,
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    tries: u32,
+
     /// The folder for results
     #[arg(long, value_name = "DIR", default_value = STORE)]
     store: PathBuf,
@@ -70,7 +83,7 @@ pub(super) struct RunLine {
     /// Every run is judged while it lasts; without this the run goes on. The nodes are stopped with
     /// SIGSTOP; where each of them is, is told behind the verdict. On a terminal they stay until
     /// Enter or Ctrl-C; in a pipe they are ended.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shrink")]
     stop_at_first: bool,
 
     /// The program to judge [default: the `node` beside this program]
@@ -85,12 +98,34 @@ const KEYS: u64 = 10;
 const NEMESIS: &str = "kill,pause,partition";
 const INTERVAL_S: f64 = 5.0;
 const PARTITIONS: u32 = 1;
-const STORE: &str = "store";
+const STORE: &str = run::DEFAULT_STORE;
+const TRIES: u32 = 3;
+
+/// What the folder of an earlier run decides.
+const TO_BE_REPEATED: [&str; 9] = [
+    "nodes",
+    "time_limit",
+    "concurrency",
+    "rate",
+    "keys",
+    "nemesis",
+    "nemesis_interval",
+    "partitions",
+    "seed",
+];
 
 const MANUAL: &str = "\
 Results are in DIR/latest: test.json, history.jsonl, results.json, and the logs in nodes/.
 The seed decides which operations are asked for and which faults are planned, but not how threads,
-sockets and disks take turns: the same seed is the same test, not the same run.
+sockets and disks take turns: the same seed is the same test, not the same run. --replay also begins
+each operation when it began then; what a cas expects is what has been seen by now. --shrink tries
+with half of the faults, then with fewer, and with a shorter load; whatever is invalid counts. The
+smallest plan is left in the store, to be replayed.
+
+Examples:
+  checker run --nodes 5 --nemesis kill,partition --time-limit 60
+  checker run --replay store/latest
+  checker run --replay store/latest --shrink --tries 5
 
 Exit codes:
   0    valid: every key is linearizable, and replicas are equal
@@ -146,7 +181,24 @@ fn interval(text: &str) -> Result<f64, String> {
 }
 
 impl RunLine {
-    pub(super) fn plan(self) -> run::Plan {
+    pub(super) fn plan(self) -> Plan {
+        let Some(folder) = &self.replay else { return Plan::Run(self.drawn()) };
+        let flags = [
+            Some(("replay", path(folder))),
+            unusual(&self.store, &PathBuf::from(STORE)).map(|dir| ("store", path(dir))),
+            self.node_bin.as_ref().map(|program| ("node-bin", path(program))),
+        ];
+        let command = self.stopping(command(flags.into_iter().flatten()));
+        let Self { store, stop_at_first, node_bin, .. } = self;
+        let folder = folder.clone();
+        let replay = run::Replay { folder, store, stop_at_first, node_bin, command };
+        match self.shrink {
+            true => Plan::Shrink(run::Shrink { replay, tries: self.tries }),
+            false => Plan::Replay(replay),
+        }
+    }
+
+    fn drawn(self) -> run::Plan {
         // Not all 64 bits: it is to be read, typed, and kept by any reader of JSON.
         let seed = self.seed.unwrap_or_else(|| fastrand::u32(..).into());
         let concurrency = match self.concurrency {
@@ -155,6 +207,7 @@ impl RunLine {
         };
         run::Plan {
             command: self.command(seed, concurrency),
+            recording: None,
             nodes: self.nodes,
             time_limit: Duration::from_secs(self.time_limit),
             concurrency,
@@ -175,7 +228,6 @@ impl RunLine {
         let kinds: Vec<&str> = self.nemesis.0.iter().map(|kind| kind.name()).collect();
         let kinds = if kinds.is_empty() { String::from("none") } else { kinds.join(",") };
         let is_usual = self.concurrency == Concurrency::EachNode(2);
-        let path = |path: &PathBuf| quoted(&path.to_string_lossy());
         let flags = [
             Some(("seed", seed.to_string())),
             unusual(self.nodes, NODES).map(|n| ("nodes", n.to_string())),
@@ -189,11 +241,21 @@ impl RunLine {
             unusual(&self.store, &PathBuf::from(STORE)).map(|dir| ("store", path(dir))),
             self.node_bin.as_ref().map(|program| ("node-bin", path(program))),
         ];
-        let flags = flags.into_iter().flatten();
-        let flags: Vec<String> = flags.map(|(flag, value)| format!(" --{flag} {value}")).collect();
-        let stop = if self.stop_at_first { " --stop-at-first" } else { "" };
-        format!("checker run{}{stop}", flags.concat())
+        self.stopping(command(flags.into_iter().flatten()))
     }
+
+    fn stopping(&self, command: String) -> String {
+        if self.stop_at_first { command + " --stop-at-first" } else { command }
+    }
+}
+
+fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+fn command(flags: impl Iterator<Item = (&'static str, String)>) -> String {
+    let flags: Vec<String> = flags.map(|(flag, value)| format!(" --{flag} {value}")).collect();
+    format!("checker run{}", flags.concat())
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ pub struct Evidence {
 
 impl Violation {
     /// The moment at which the core was complete.
-    pub(super) fn shows_at(&self) -> Rank {
+    pub(crate) fn shows_at(&self) -> Rank {
         let completed = self.core.iter().filter(|one| !one.counts_as.is_indeterminate());
         completed.map(|one| one.counts_as.complete).max().unwrap_or(Rank(0))
     }

@@ -15,11 +15,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::live::Sighting;
-use super::{Error, Recorder, Scene};
+use super::{Error, Plan, Recorder, Scene};
 use crate::cli::CRASHED;
 use crate::cluster::Nodes;
 use crate::nemesis::{self, Event, Interrupt, Pace as _, WallClock, What};
-use crate::process::{self, Access, Shared};
+use crate::process::{self, Access, Place, Shared};
 use crate::proxy::{Endpoint, Link, Sprung};
 use crate::workload::{Draw, Known, Pace};
 
@@ -58,6 +58,7 @@ impl Interrupts {
         Ok(Interrupts(flag))
     }
 
+    /// Whether the first came.
     pub fn came(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -79,8 +80,9 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
             _ => proxy.address(group, node),
         });
         let timeout = if pinned.is_some() { TIMEOUT_PINNED } else { TIMEOUT };
-        (Access { cluster, secret, timeout }, pinned.is_some())
+        Access { cluster, secret, timeout }
     };
+    let (begun, interrupt) = (Instant::now(), Interrupt::default());
     let is_over = AtomicBool::new(false);
     let (pace, known) = (Pace::new(plan.rate), Known::new(plan.keys));
     let shared = Shared {
@@ -88,16 +90,16 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
         pace: &pace,
         known: &known,
         places: plan.concurrency,
+        begun,
         is_over: &is_over,
     };
-    let (begun, interrupt) = (Instant::now(), Interrupt::default());
     thread::scope(|scope| {
         let mut clients = Vec::new();
         for place in 0..plan.concurrency {
-            let (access, only_reads) = access(place);
-            let draw = Draw::new(plan.seed, place, plan.keys, only_reads);
-            let shared = &shared;
-            clients.push(scope.spawn(move || process::occupy(place, draw, &access, shared)));
+            let (access, draw) = (access(place), draw(plan, place));
+            let begins = plan.recording.as_ref().map_or(&[][..], |of| &of.begins[place]);
+            let (place, shared) = (Place { number: place, draw, begins }, &shared);
+            clients.push(scope.spawn(move || process::occupy(place, &access, shared)));
         }
         let monitor = scope.spawn(|| {
             let ended = watch(scene, interrupts, begun);
@@ -141,7 +143,16 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
 /// Every other client asks one node only, whether it leads or not, and only reads: a deposed leader
 /// that answers is found out by whoever does not look elsewhere.
 fn pinned(place: usize, ids: &[NodeId]) -> Option<NodeId> {
-    (place % 2 == 1).then(|| ids[place / 2 % ids.len()])
+    is_pinned(place).then(|| ids[place / 2 % ids.len()])
+}
+
+fn is_pinned(place: usize) -> bool {
+    place % 2 == 1
+}
+
+/// What is asked for at this place.
+pub(super) fn draw(plan: &Plan, place: usize) -> Draw {
+    Draw::new(plan.seed, place, plan.keys, is_pinned(place))
 }
 
 /// Looks on until it is over, and returns who ended unasked. Tells of what is impossible, and

@@ -8,7 +8,7 @@
 //! how threads, sockets and disks take turns: the same seed is the same test, not the same run.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ mod load;
 mod observer;
 mod outcome;
 mod record;
+mod replay;
+mod shrink;
 mod told;
 
 use ending::Ending;
@@ -38,6 +40,8 @@ pub use live::{Live, Sighting};
 pub(crate) use load::{Interrupts, StatusLine};
 pub use outcome::Outcome;
 pub use record::{Counts, Fault, Recorder};
+pub use replay::{Recording, Replay, Unfit};
+pub use shrink::{Shrink, shrink};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -66,8 +70,10 @@ pub struct Plan {
     pub stop_at_first: bool,
     /// The program to judge; by default the `node` beside this program.
     pub node_bin: Option<PathBuf>,
-    /// The command that repeats this test.
+    /// The command that asks for this test.
     pub command: String,
+    /// What of an earlier run is repeated: not drawn from the seed, but as it was.
+    pub recording: Option<Recording>,
 }
 
 /// Why there is no verdict.
@@ -77,6 +83,8 @@ pub enum Error {
     NoProgram(PathBuf),
     /// The options contradict each other.
     Impossible(&'static str),
+    /// What is to be replayed is none of our runs.
+    Unfit(Unfit),
     /// There is no cluster.
     Cluster(cluster::Error),
     /// A file, a socket or a signal failed.
@@ -99,20 +107,51 @@ struct Scene<'a> {
     recorder: &'a Recorder,
 }
 
+/// Where results go if nothing else is asked for.
+pub const DEFAULT_STORE: &str = "store";
+
 /// How long nodes may take until all of them answer.
 pub(crate) const BOOT: Duration = Duration::from_secs(20);
+
+/// A run that has come to its end.
+struct Finished {
+    outcome: Outcome,
+    folder: Folder,
+    /// When the first violation shows in the history, in nanoseconds from its beginning.
+    shows_at_ns: Option<u64>,
+    /// The verdict, and how to repeat it.
+    verdict: String,
+    /// Why it is so, and where to look.
+    reasons: String,
+    /// Nodes that are frozen, to be looked at.
+    held: Option<Nodes>,
+}
 
 /// Runs a test, prints what was found, and returns it. Must be called from the main thread: nodes
 /// die with the thread that starts them.
 pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     eprintln!("seed {}", plan.seed);
+    let interrupts = Interrupts::watch().map_err(Error::io("signals"))?;
+    let Finished { outcome, verdict, reasons, held, .. } = carry_out(plan, &interrupts)?;
+    write!(io::stdout(), "{verdict}{reasons}").map_err(Error::io("standard output"))?;
+    if let Some(nodes) = held {
+        live::hold(&nodes, &interrupts).map_err(Error::io("standard error"))?;
+    }
+    Ok(outcome)
+}
+
+/// Runs a test as an earlier run was, as [`run`] does.
+pub fn replay(replay: &Replay) -> Result<Outcome, Error> {
+    run(&replay.plan()?)
+}
+
+fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
     let program = program(plan.node_bin.as_deref())?;
     let ids: Vec<NodeId> = (1..=plan.nodes).map(NodeId).collect();
     let options = plan.faults(&ids);
     if let Some(why) = options.refusal() {
         return Err(Error::Impossible(why));
     }
-    let interrupts = load::Interrupts::watch().map_err(Error::io("signals"))?;
     let folder = Folder::create(&plan.store, &plan.name()).map_err(Error::io("the store"))?;
 
     let addresses = cluster::free_addresses(ids.len()).map_err(Error::io("addresses"))?;
@@ -128,7 +167,10 @@ pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     let proxy = Proxy::start(&site.nodes, groups, plan.seed).map_err(Error::io("the proxy"))?;
     let view = |from, to| proxy.address(Endpoint::Node(from), to);
     let nodes = Nodes::prepare(site, view).map_err(Error::Cluster)?;
-    let schedule = nemesis::draw(plan.seed, &options);
+    let schedule = match &plan.recording {
+        Some(recording) => recording.schedule.clone(),
+        None => nemesis::draw(plan.seed, &options),
+    };
     folder.write_test(&plan.test(&schedule)).map_err(Error::io("the store"))?;
     nodes.start_all(BOOT).map_err(Error::Cluster)?;
 
@@ -136,7 +178,7 @@ pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     let scene = Scene { plan, schedule, nodes: &nodes, proxy: &proxy, recorder: &recorder };
     let observer = Observer::start(&nodes, recorder.begun(), &folder.leaders());
     let observer = observer.map_err(Error::io("the record of leaders"))?;
-    let loaded = load::run(&scene, &interrupts)?;
+    let loaded = load::run(&scene, interrupts)?;
     let ending = match scene.is_to_freeze() {
         true => Ending::default(),
         false => ending::end(&scene)?,
@@ -165,16 +207,14 @@ pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     let report = told::Report { plan, folder: &folder, outcome: &outcome, judged: &judged };
     let results = report.results(&verifying, &recorder, &ending);
     folder.write_results(&results).map_err(Error::io("the store"))?;
-    report.print(&recorder).map_err(Error::io("standard output"))?;
+    let (verdict, mut reasons) = (report.verdict(), report.reasons(&recorder));
     match report::write(folder.path(), &judged) {
-        Ok(file) => println!("  report: {}", file.display()),
+        Ok(file) => reasons.push_str(&format!("  report: {}\n", file.display())),
         // The verdict stands, and is not hidden by that.
         Err(error) => eprintln!("checker: no report: {error}"),
     }
-    if let Some(nodes) = held {
-        live::hold(&nodes, &interrupts).map_err(Error::io("standard error"))?;
-    }
-    Ok(outcome)
+    let shows_at_ns = judged.shows_at_ns();
+    Ok(Finished { outcome, folder, shows_at_ns, verdict, reasons, held })
 }
 
 impl Scene<'_> {
@@ -210,6 +250,17 @@ impl Plan {
         if names.is_empty() { String::from("calm") } else { names.join("+") }
     }
 
+    /// The command that repeats the run that left this folder.
+    fn replay_command(&self, folder: &Folder) -> String {
+        let path = |path: &Path| verify::quoted(&path.to_string_lossy());
+        let store = (self.store != Path::new(DEFAULT_STORE)).then_some(("store", &self.store));
+        let program = self.node_bin.as_ref().map(|program| ("node-bin", program));
+        let flags = store.into_iter().chain(program);
+        let flags: String =
+            flags.map(|(flag, value)| format!(" --{flag} {}", path(value))).collect();
+        format!("checker run --replay {}{flags}", path(folder.path()))
+    }
+
     /// Everything needed to repeat it.
     fn test(&self, schedule: &nemesis::Plan) -> serde_json::Value {
         json!({
@@ -234,7 +285,9 @@ impl Error {
     /// The exit code that tells it.
     pub fn code(&self) -> u8 {
         match self {
-            Error::NoProgram(_) | Error::Impossible(_) => crate::cli::BAD_ARGUMENTS,
+            Error::NoProgram(_) | Error::Impossible(_) | Error::Unfit(_) => {
+                crate::cli::BAD_ARGUMENTS
+            }
             _ => crate::cli::CRASHED,
         }
     }
@@ -253,6 +306,7 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Error::Impossible(why) => write!(f, "--nemesis: {why}"),
+            Error::Unfit(unfit) => write!(f, "--replay {unfit}"),
             Error::Cluster(error) => write!(f, "{error}"),
             Error::Io { what, error } => write!(f, "{what}: {error}"),
             Error::History(error) => write!(f, "what was recorded is no history: {error}"),

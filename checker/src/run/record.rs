@@ -277,7 +277,7 @@ impl Book {
 }
 
 /// What is asked for, as invocations have it.
-fn value(operation: &Operation) -> Json {
+pub(super) fn value(operation: &Operation) -> Json {
     let name = operation.name();
     match &operation.action {
         Action::Read => json!([name, null]),

@@ -20,14 +20,27 @@ pub(super) struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// For people, on standard output.
-    pub fn print(&self, recorder: &Recorder) -> io::Result<()> {
-        let Report { plan, folder, outcome, judged } = self;
-        let mut out = io::stdout().lock();
-        writeln!(out, "{}", self.verdict_line())?;
+    /// For people: the first lines.
+    pub fn verdict(&self) -> String {
+        let Report { plan, folder, outcome, .. } = self;
+        let mut lines = vec![self.verdict_line()];
         if outcome.code != 0 {
-            writeln!(out, "  again: {}", plan.command)?;
+            lines.push(format!("  replay: {}", plan.replay_command(folder)));
+            // What is a replay itself was not drawn as the seed says.
+            lines.extend(plan.recording.is_none().then(|| format!("  again: {}", plan.command)));
         }
+        lines.join("\n") + "\n"
+    }
+
+    /// For people: what follows.
+    pub fn reasons(&self, recorder: &Recorder) -> String {
+        let mut text = Vec::new();
+        self.write_reasons(recorder, &mut text).expect("memory takes all that is written to it");
+        String::from_utf8(text).expect("only text is written")
+    }
+
+    fn write_reasons(&self, recorder: &Recorder, out: &mut Vec<u8>) -> io::Result<()> {
+        let Report { folder, outcome, judged, .. } = self;
         for reason in &outcome.reasons {
             writeln!(out, "  {}", reason.replace('\n', "\n    "))?;
         }
@@ -36,7 +49,7 @@ impl Report<'_> {
         } else if outcome.is_interrupted {
             writeln!(out, "  ended early, as asked")?;
         }
-        verify::explain(&mut out, judged)?;
+        verify::explain(out, judged)?;
         writeln!(out, "  succeeded: {}", kinds(&recorder.counts().ok))?;
         let faults = recorder.faults();
         for (family, Meanwhile { ok, .. }) in meanwhile(&faults) {
@@ -45,8 +58,7 @@ impl Report<'_> {
             let (count, ok) = (of.count(), kinds(&ok));
             writeln!(out, "  {family}: {count}, touched {touched}; meanwhile {ok}")?;
         }
-        writeln!(out, "  history, results and logs: {}", folder.path().display())?;
-        out.flush()
+        writeln!(out, "  history, results and logs: {}", folder.path().display())
     }
 
     fn verdict_line(&self) -> String {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::history::{self, Format, History, Keyed, Pairing, ReadError, Value};
-use crate::linearizability::{self, Bounds, Model, Unproven, Verdict};
+use crate::linearizability::{self, Bounds, Model, Unproven, Verdict, Violation};
 
 mod json;
 mod told;
@@ -83,6 +83,18 @@ pub(crate) struct Judged<'a> {
     pub(crate) verdicts: Vec<Result<Verdict, Unproven>>,
     pub(crate) finding: Finding,
     pub(crate) took: Duration,
+}
+
+impl Judged<'_> {
+    /// When the first violation shows, in nanoseconds on the clock of the events.
+    pub(crate) fn shows_at_ns(&self) -> Option<u64> {
+        let violations = self.verdicts.iter().flat_map(|verdict| match verdict {
+            Ok(Verdict::Invalid { violations, .. }) => &violations[..],
+            _ => &[],
+        });
+        let first = violations.map(Violation::shows_at).min()?;
+        self.history.events.time(first)?.try_into().ok()
+    }
 }
 
 /// Verifies all files, prints what was found, and returns the worst of it.
