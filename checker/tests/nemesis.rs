@@ -107,6 +107,8 @@ struct Nodes {
     down: BTreeSet<NodeId>,
     still: BTreeSet<NodeId>,
     clocks: BTreeMap<NodeId, u32>,
+    /// Whose clock is as it was, whatever it is told.
+    true_clock: Option<NodeId>,
     restarts: u32,
     /// Who leads, in one of so many answers; otherwise nobody.
     leader: (NodeId, u8),
@@ -120,8 +122,8 @@ impl Nodes {
         let mut random = Rng::with_seed(seed);
         let ids: Vec<NodeId> = network.sockets.iter().map(|(id, _)| *id).collect();
         let leader = (ids[random.usize(0..ids.len())], 1);
-        let (down, still, clocks, restarts, until_failure) = Default::default();
-        Nodes { down, still, clocks, restarts, leader, random, until_failure }
+        let (down, still, clocks, true_clock, restarts, until_failure) = Default::default();
+        Nodes { down, still, clocks, true_clock, restarts, leader, random, until_failure }
     }
 
     fn is_well(&self) -> bool {
@@ -165,9 +167,14 @@ impl Cluster for Nodes {
         self.may_act()
     }
 
-    fn set_clock(&mut self, node: NodeId, percent: u32) -> io::Result<()> {
+    fn set_clock(&mut self, node: NodeId, percent: u32, _: u32) -> io::Result<()> {
         self.clocks.insert(node, percent);
         self.may_act()
+    }
+
+    fn clock_is_off(&mut self, node: NodeId) -> bool {
+        assert!(!self.down.contains(&node) && !self.still.contains(&node), "{node:?} is asked");
+        self.clocks.contains_key(&node) && self.true_clock != Some(node)
     }
 
     fn leader(&mut self) -> Option<NodeId> {
@@ -384,7 +391,11 @@ impl Cluster for Watched<'_> {
         self.note("resume", node)
     }
 
-    fn set_clock(&mut self, node: NodeId, _: u32) -> io::Result<()> {
+    fn set_clock(&mut self, node: NodeId, _: u32, _: u32) -> io::Result<()> {
+        panic!("{node:?} has no clock")
+    }
+
+    fn clock_is_off(&mut self, node: NodeId) -> bool {
         panic!("{node:?} has no clock")
     }
 
@@ -482,4 +493,36 @@ fn faults_on_the_same_link_and_node_heal_one_by_one() {
     assert_eq!(seen, wanted);
     assert!(nodes.is_well());
     assert_eq!(nodes.restarts, 3, "none before the last that held it down was healed");
+}
+
+#[test]
+fn a_clock_counts_when_it_was_seen_to_have_changed() {
+    let network = Network::of(3, 1);
+    let mut nodes = Nodes::of(&network, 1);
+    nodes.true_clock = Some(NodeId(3));
+    let clock = |target| Fault::Clock { target, percent: 400, jump_ms: 0 };
+    let steps = vec![
+        step(0, 1_000, clock(Target::All), &[1, 2, 3]),
+        step(2_000, 3_000, clock(Target::One), &[3, 1, 2]),
+        // Who is asleep is not asked, and wakes up with it.
+        step(4_000, 4_500, Fault::Pause(Target::One), &[1, 2, 3]),
+        step(
+            4_100,
+            5_000,
+            Fault::Clock { target: Target::All, percent: 50, jump_ms: 9 },
+            &[2, 3, 1],
+        ),
+    ];
+    let mut pace = Moments { network: &network, now_ms: 0, until_ms: u64::MAX };
+    let mut seen = Vec::new();
+    let told = &mut |event: Event| match event.what {
+        What::TookEffect => seen.push((event.step, None)),
+        What::Healed { touched } => seen.push((event.step, Some(touched))),
+        What::Began { .. } | What::Sprung(_) => {}
+    };
+    execute(&Plan { steps }, &mut nodes, &network.proxy, &mut pace, told).expect("nothing fails");
+    let wanted =
+        [(0, None), (0, Some(2)), (1, Some(0)), (2, None), (3, None), (2, Some(1)), (3, Some(2))];
+    assert_eq!(seen, wanted);
+    assert!(nodes.is_well());
 }

@@ -89,6 +89,7 @@ impl Own {
             dir: home.nodes(),
             program,
             partitions: self.partitions,
+            clocks: None,
             nodes: nodes.clone(),
             arguments: vec!["--sync".to_string(), self.sync.to_string()],
         };

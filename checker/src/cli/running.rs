@@ -43,8 +43,8 @@ pub(super) struct RunLine {
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
     keys: u64,
 
-    /// Faults, as a list of kill, pause, partition, loss, delay, duplicate, reorder, corrupt and
-    /// restart-all; or all; or none
+    /// Faults, as a list of kill, pause, partition, loss, delay, duplicate, reorder, corrupt, clock
+    /// and restart-all; or all, which leaves clock out where there is no libfaketime; or none
     #[arg(long, value_name = "KINDS", default_value = NEMESIS, value_parser = kinds)]
     nemesis: Kinds,
 
@@ -142,7 +142,10 @@ enum Concurrency {
 }
 
 #[derive(Clone)]
-struct Kinds(Vec<Kind>);
+struct Kinds {
+    kinds: Vec<Kind>,
+    is_all: bool,
+}
 
 fn concurrency(text: &str) -> Result<Concurrency, String> {
     let (number, is_each) = match text.strip_suffix('n') {
@@ -156,23 +159,20 @@ fn concurrency(text: &str) -> Result<Concurrency, String> {
 }
 
 fn kinds(text: &str) -> Result<Kinds, String> {
-    // Clocks cannot be skewed yet.
-    let able = || Kind::value_variants().iter().copied().filter(|kind| *kind != Kind::Clock);
+    let all = Kind::value_variants();
     match text {
-        "all" => return Ok(Kinds(able().collect())),
-        "none" => return Ok(Kinds(Vec::new())),
+        "all" => return Ok(Kinds { kinds: all.to_vec(), is_all: true }),
+        "none" => return Ok(Kinds { kinds: Vec::new(), is_all: false }),
         _ => {}
     }
     let kind = |name: &str| {
-        able().find(|kind| kind.name() == name).ok_or_else(|| match name {
-            "clock" => String::from("clock: there is no means to skew the clock of a node yet"),
-            _ => {
-                let names: Vec<&str> = able().map(Kind::name).collect();
-                format!("{name:?} is no fault; there are {}, all and none", names.join(", "))
-            }
+        all.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|kind| kind.name()).collect();
+            format!("{name:?} is no fault; there are {}, all and none", names.join(", "))
         })
     };
-    text.split(',').map(kind).collect::<Result<_, String>>().map(Kinds)
+    let kinds: Result<Vec<Kind>, String> = text.split(',').map(kind).collect();
+    Ok(Kinds { kinds: kinds?, is_all: false })
 }
 
 fn interval(text: &str) -> Result<f64, String> {
@@ -213,7 +213,8 @@ impl RunLine {
             concurrency,
             rate: self.rate,
             keys: self.keys as usize,
-            nemesis: self.nemesis.0,
+            nemesis: self.nemesis.kinds,
+            is_lenient: self.nemesis.is_all,
             nemesis_interval: Duration::from_secs_f64(self.nemesis_interval),
             partitions: self.partitions,
             seed,
@@ -225,8 +226,13 @@ impl RunLine {
 
     /// The command line that asks for the same.
     fn command(&self, seed: u64, concurrency: usize) -> String {
-        let kinds: Vec<&str> = self.nemesis.0.iter().map(|kind| kind.name()).collect();
-        let kinds = if kinds.is_empty() { String::from("none") } else { kinds.join(",") };
+        let Kinds { kinds, is_all } = &self.nemesis;
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        let kinds = match (is_all, kinds.is_empty()) {
+            (true, _) => String::from("all"),
+            (_, true) => String::from("none"),
+            _ => kinds.join(","),
+        };
         let is_usual = self.concurrency == Concurrency::EachNode(2);
         let flags = [
             Some(("seed", seed.to_string())),
@@ -291,7 +297,6 @@ mod tests {
             "--concurrency n2",
             "--concurrency 0",
             "--nemesis kil",
-            "--nemesis clock",
             "--nemesis kill,",
             "--nemesis-interval 0",
             "--nemesis-interval NaN",

@@ -46,6 +46,10 @@ pub(super) fn data(dir: &Path, id: NodeId) -> PathBuf {
     dir.join(id.0.to_string()).join("data")
 }
 
+pub(super) fn clock(dir: &Path, id: NodeId) -> PathBuf {
+    dir.join(id.0.to_string()).join("clock")
+}
+
 pub(super) fn log(dir: &Path, id: NodeId) -> PathBuf {
     dir.join(id.0.to_string()).join("node.log")
 }

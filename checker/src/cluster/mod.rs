@@ -4,6 +4,7 @@
 //!   DIR/cluster.json         all nodes at their own addresses: how the checker asks for status
 //!   DIR/N/cluster.json       as node N sees the cluster: itself as it is, its peers through proxies
 //!   DIR/N/data/, node.log    what it keeps, and what it said in all its lives
+//!   DIR/N/clock              how its clock runs, if clocks can be set: see [`clocks`]
 //! ```
 //! A node dies with the checker, however that ends: see [`guard`]. That holds for nodes started by
 //! the main thread only, so no other may start any.
@@ -24,10 +25,12 @@ use node::wire::NodeId;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
+pub mod clocks;
 mod error;
 mod files;
 pub mod guard;
 
+use clocks::{Clock, Library};
 pub use error::Error;
 pub use files::free_addresses;
 
@@ -36,6 +39,9 @@ const STATUS_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// How often to ask again for what is not yet so.
 const PATIENCE: Duration = Duration::from_millis(10);
+
+/// The rate of a clock that is right.
+pub const TRUE_PERCENT: u32 = 100;
 
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
@@ -46,6 +52,8 @@ pub struct Site {
     pub program: PathBuf,
     /// How many replication groups share the keys.
     pub partitions: u32,
+    /// What sets the clocks of nodes, if anybody is going to.
+    pub clocks: Option<Library>,
     /// The nodes, and where each listens.
     pub nodes: Vec<(NodeId, SocketAddr)>,
     /// What else the program is to be told.
@@ -61,6 +69,8 @@ pub struct Nodes {
     running: Mutex<BTreeMap<NodeId, Child>>,
     /// None is started or let go on any more. Changes only while `running` is locked.
     is_frozen: AtomicBool,
+    /// Of those that were started last, if clocks can be set.
+    clocks: Mutex<BTreeMap<NodeId, Clock>>,
     asking: Mutex<Asking>,
 }
 
@@ -78,6 +88,15 @@ pub struct Place {
     pub data: PathBuf,
     /// What it said.
     pub log: PathBuf,
+}
+
+/// What a node says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// For how long it has run, by its own clock.
+    pub uptime: Duration,
+    /// How its replicas are.
+    pub replicas: Vec<Replica>,
 }
 
 /// What a node says of one of its replicas.
@@ -105,9 +124,9 @@ impl Nodes {
         let file = files::write(&site, view)?;
         let (cluster, secret) = Cluster::load(&file).map_err(Error::File)?;
         let asking = Asking::new(&cluster, secret.as_ref()).map_err(Error::Socket)?;
-        let (running, asking) = (Mutex::default(), Mutex::new(asking));
+        let (running, clocks, asking) = (Mutex::default(), Mutex::default(), Mutex::new(asking));
         let is_frozen = AtomicBool::new(false);
-        Ok(Nodes { site, cluster, secret, running, is_frozen, asking })
+        Ok(Nodes { site, cluster, secret, running, is_frozen, clocks, asking })
     }
 
     /// Another one to ask nodes with, who waits for nobody else. An error is that of a socket.
@@ -148,6 +167,13 @@ impl Nodes {
         command.arg("--cluster").arg(files::cluster(&self.site.dir, id));
         command.arg("--data").arg(files::data(&self.site.dir, id));
         command.args(&self.site.arguments);
+        if let Some(library) = &self.site.clocks {
+            let file = files::clock(&self.site.dir, id);
+            let mut clocks = lock(&self.clocks);
+            let percent = clocks.get(&id).map_or(TRUE_PERCENT, Clock::percent);
+            let clock = Clock::of(&mut command, library, file.clone(), percent);
+            clocks.insert(id, clock.map_err(failed(&file))?);
+        }
         // Ctrl-C is for the checker, which knows what to do about it.
         command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
@@ -184,6 +210,9 @@ impl Nodes {
         // That it is gone already is just as well.
         let _ = child.kill();
         let _ = child.wait();
+        if self.site.clocks.is_some() {
+            clocks::clean_up(child.id());
+        }
         is_killed
     }
 
@@ -237,6 +266,22 @@ impl Nodes {
         self.running().get(&id).map(Child::id)
     }
 
+    /// Lets the clock of a node jump forward by so much and run at this rate from now on, also when it
+    /// is started again. Panics if clocks cannot be set.
+    pub fn set_clock(&self, id: NodeId, percent: u32, jump: Duration) -> Result<(), Error> {
+        // What it shows before is what tells that it was changed.
+        self.status(id);
+        let mut clocks = lock(&self.clocks);
+        let clock = clocks.get_mut(&id).expect("it was started with a clock that can be set");
+        let path = files::clock(&self.site.dir, id);
+        clock.set(percent, jump).map_err(|error| Error::Io { path, error })
+    }
+
+    /// Whether a node shows by what it says that its clock has changed since it was last set.
+    pub fn clock_is_off(&self, id: NodeId) -> bool {
+        self.status(id).is_some() && lock(&self.clocks).get(&id).is_some_and(Clock::is_off)
+    }
+
     /// Those that ended although nobody killed them, and how.
     pub fn ended(&self) -> Vec<(NodeId, ExitStatus)> {
         let mut running = self.running();
@@ -256,7 +301,14 @@ impl Nodes {
         if !self.running().contains_key(&id) {
             return None;
         }
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner).status(id)
+        let mut asking = lock(&self.asking);
+        let asked = Instant::now();
+        let Status { uptime, replicas } = asking.status(id)?;
+        let answered = Instant::now();
+        if let Some(clock) = lock(&self.clocks).get_mut(&id) {
+            clock.read(asked, answered, uptime);
+        }
+        Some(replicas)
     }
 
     /// Who leads the first group; `None` if nobody who answers says so.
@@ -278,7 +330,7 @@ impl Nodes {
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<NodeId, Child>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
 }
 
@@ -288,6 +340,10 @@ fn signal(running: &mut BTreeMap<NodeId, Child>, id: NodeId, signal: Signal) -> 
     // Not waited for by anybody else, so its number is still its own.
     let is_there = matches!(child.try_wait(), Ok(None));
     is_there && kill_process(Pid::from_child(child), signal).is_ok()
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Nodes {
@@ -303,11 +359,13 @@ impl Asking {
         Client::connect(cluster, secret, STATUS_TIMEOUT).map(Asking)
     }
 
-    /// What a node says of its replicas; `None` if it does not answer within a moment.
-    pub fn status(&mut self, id: NodeId) -> Option<Vec<Replica>> {
+    /// What a node says of itself; `None` if it does not answer within a moment.
+    pub fn status(&mut self, id: NodeId) -> Option<Status> {
         let Outcome::Ok(status) = self.0.status(id) else { return None };
         let status: Json = serde_json::from_str(&status).ok()?;
-        status["groups"].as_array()?.iter().map(Replica::of).collect()
+        let uptime = Duration::from_millis(status["uptime_ms"].as_u64()?);
+        let replicas = status["groups"].as_array()?.iter().map(Replica::of);
+        Some(Status { uptime, replicas: replicas.collect::<Option<_>>()? })
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Active {
     pub is_trap_set: bool,
     /// How many nodes were touched, and datagrams before that of `before`.
     pub touched: u64,
+    /// Nodes whose clocks were set, and not yet seen to have changed.
+    pub doubted: Vec<NodeId>,
     /// Of every link, when the fault came to lie on these.
     pub before: BTreeMap<Link, Counts>,
     pub took_effect: bool,

@@ -149,8 +149,11 @@ impl Lots<'_> {
                 Fault::Partition(shape.expect("there are shapes"))
             }
             Kind::Clock => {
-                let percent = *self.pick(&[25, 50, 80, 125, 200, 400]);
-                Fault::Clock { target: self.target(kind), percent }
+                const RATES: [(u32, u32); 6] =
+                    [(25, 0), (50, 0), (80, 0), (125, 0), (200, 0), (400, 0)];
+                const JUMPS: [(u32, u32); 3] = [(100, 150), (100, 3_000), (100, 3_600_000)];
+                let (percent, jump_ms) = *self.pick(&[&RATES[..], &JUMPS].concat());
+                Fault::Clock { target: self.target(kind), percent, jump_ms }
             }
             Kind::Loss | Kind::Delay | Kind::Duplicate | Kind::Reorder | Kind::Corrupt => {
                 let weather = self.weather(kind);

@@ -20,9 +20,12 @@ pub trait Cluster {
     fn pause(&mut self, node: NodeId) -> io::Result<()>;
     /// SIGCONT to a node, which may run already.
     fn resume(&mut self, node: NodeId) -> io::Result<()>;
-    /// Lets the clock of a node run at a rate from now on, also when it is restarted; 100 is the
-    /// true one. An error where the machine has no means for it.
-    fn set_clock(&mut self, node: NodeId, percent: u32) -> io::Result<()>;
+    /// Lets the clock of a node jump forward by so much, and run at a rate from now on, also when it
+    /// is restarted; 100 is the true one. An error where the machine has no means for it.
+    fn set_clock(&mut self, node: NodeId, percent: u32, jump_ms: u32) -> io::Result<()>;
+    /// Whether a node that runs was seen to have another clock than before that. Asked again and
+    /// again: must not take long.
+    fn clock_is_off(&mut self, node: NodeId) -> bool;
     /// Who leads, if that is known; of several groups, any leader. Asked again and again: must not
     /// take long.
     fn leader(&mut self) -> Option<NodeId>;
@@ -130,7 +133,8 @@ impl Nemesis<'_> {
         let heals = self.active.iter().map(|active| active.heal_ms);
         let wakes = self.active.iter().filter_map(|active| active.wakes_ms);
         let later = self.active.iter().filter_map(|active| Some(active.later.as_ref()?.0));
-        let unnoticed = self.active.iter().any(|active| !active.took_effect);
+        let unnoticed =
+            self.active.iter().any(|active| !active.took_effect || !active.doubted.is_empty());
         let looks = unnoticed.then_some(now_ms + LOOK_MS);
         let traps = self.active.iter().any(|active| active.is_trap_set);
         let looks = looks.into_iter().chain(traps.then_some(now_ms + TRAP_MS));
@@ -165,6 +169,7 @@ impl Nemesis<'_> {
             later: None,
             is_trap_set: step.fault == Fault::KillVoters,
             touched: 0,
+            doubted: Vec::new(),
             before: self.proxy.counters(),
             took_effect: false,
         };
@@ -196,7 +201,11 @@ impl Nemesis<'_> {
             match fault {
                 Fault::Kill(_) | Fault::RestartAll if !is_down => self.cluster.kill(node)?,
                 Fault::Pause(_) | Fault::Suspend(_) if !is_down => self.cluster.pause(node)?,
-                Fault::Clock { percent, .. } => self.cluster.set_clock(node, percent)?,
+                Fault::Clock { percent, jump_ms, .. } => {
+                    self.cluster.set_clock(node, percent, jump_ms)?;
+                    self.active[last].doubted.push(node);
+                    continue;
+                }
                 _ => continue,
             }
             self.active[last].touched += 1;
@@ -308,7 +317,7 @@ impl Nemesis<'_> {
                     self.cluster.restart(node)
                 }
                 Fault::Pause(_) | Fault::Suspend(_) => self.resume(&[node]),
-                Fault::Clock { .. } => self.cluster.set_clock(node, clock.unwrap_or(100)),
+                Fault::Clock { .. } => self.cluster.set_clock(node, clock.unwrap_or(100), 0),
                 _ => Ok(()),
             };
             result = result.and(done);
@@ -350,6 +359,7 @@ impl Nemesis<'_> {
 
     /// Tells of those that took effect since the last look.
     fn notice(&mut self) {
+        self.look_at_clocks();
         if self.active.iter().all(|active| active.took_effect) {
             return;
         }
@@ -360,6 +370,22 @@ impl Nemesis<'_> {
             told.extend(active.took_effect.then_some(active.step));
         }
         told.into_iter().for_each(|step| self.tell(step, What::TookEffect));
+    }
+
+    /// Only a clock that was seen to have changed is one that was touched.
+    fn look_at_clocks(&mut self) {
+        let doubted = self.active.iter().flat_map(|active| &active.doubted);
+        let asked: Vec<NodeId> = doubted.filter(|node| self.works(**node)).copied().collect();
+        for node in asked {
+            if !self.cluster.clock_is_off(node) {
+                continue;
+            }
+            for active in &mut self.active {
+                let before = active.doubted.len();
+                active.doubted.retain(|doubted| *doubted != node);
+                active.touched += (before - active.doubted.len()) as u64;
+            }
+        }
     }
 
     /// Whether nothing we did stands in the way of a node.

@@ -62,12 +62,15 @@ pub enum Fault {
         /// How bad.
         weather: Weather,
     },
-    /// The clock of the target runs at this rate; 100 is the true one.
+    /// The clock of the target jumps forward, and runs at this rate; 100 is the true one. To heal,
+    /// it runs at that again; it is not set back.
     Clock {
         /// Whose.
         target: Target,
         /// More is faster.
         percent: u32,
+        /// How far it jumps.
+        jump_ms: u32,
     },
 }
 
@@ -137,7 +140,7 @@ pub enum Kind {
     Reorder,
     /// Datagrams are changed or shortened on their way
     Corrupt,
-    /// Clocks run too fast or too slow
+    /// Clocks run too fast or too slow, or jump forward
     Clock,
     /// All nodes are killed at once, and restarted
     RestartAll,
@@ -275,7 +278,12 @@ impl Display for Fault {
             Fault::RestartAll => Ok(()),
             Fault::Partition(shape) => write!(f, " {}", shape.name()),
             Fault::Weather { target, weather, .. } => write!(f, " {}: {weather}", target.name()),
-            Fault::Clock { target, percent } => write!(f, " {}: {percent} %", target.name()),
+            Fault::Clock { target, percent, jump_ms: 0 } => {
+                write!(f, " {}: {percent} %", target.name())
+            }
+            Fault::Clock { target, percent, jump_ms } => {
+                write!(f, " {}: {percent} %, {jump_ms} ms ahead", target.name())
+            }
         }
     }
 }

@@ -330,8 +330,14 @@ impl nemesis::Cluster for Surgeon<'_> {
         self.done(self.0.resume(node), node)
     }
 
-    fn set_clock(&mut self, _: NodeId, _: u32) -> io::Result<()> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "no means to skew the clock of a node"))
+    fn set_clock(&mut self, node: NodeId, percent: u32, jump_ms: u32) -> io::Result<()> {
+        let jump = Duration::from_millis(jump_ms.into());
+        let set = self.0.set_clock(node, percent, jump);
+        set.map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    fn clock_is_off(&mut self, node: NodeId) -> bool {
+        self.0.clock_is_off(node)
     }
 
     fn leader(&mut self) -> Option<NodeId> {

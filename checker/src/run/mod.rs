@@ -15,6 +15,7 @@ use std::time::Duration;
 use node::wire::NodeId;
 use serde_json::json;
 
+use crate::cluster::clocks::Library;
 use crate::cluster::{self, Nodes, Site};
 use crate::history::ReadError;
 use crate::nemesis::{self, Kind};
@@ -58,6 +59,8 @@ pub struct Plan {
     pub keys: usize,
     /// Which faults.
     pub nemesis: Vec<Kind>,
+    /// Those that this machine cannot do are left out.
+    pub is_lenient: bool,
     /// About how long from the beginning of a fault to the next.
     pub nemesis_interval: Duration,
     /// How many replication groups.
@@ -83,6 +86,8 @@ pub enum Error {
     NoProgram(PathBuf),
     /// The options contradict each other.
     Impossible(&'static str),
+    /// This machine has no means to set the clocks of nodes.
+    NoClocks,
     /// What is to be replayed is none of our runs.
     Unfit(Unfit),
     /// There is no cluster.
@@ -146,6 +151,7 @@ pub fn replay(replay: &Replay) -> Result<Outcome, Error> {
 }
 
 fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
+    let (plan, clocks) = &plan.with_clocks()?;
     let program = program(plan.node_bin.as_deref())?;
     let ids: Vec<NodeId> = (1..=plan.nodes).map(NodeId).collect();
     let options = plan.faults(&ids);
@@ -159,6 +165,7 @@ fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
         dir: folder.nodes(),
         program,
         partitions: plan.partitions,
+        clocks: clocks.clone(),
         nodes: ids.iter().copied().zip(addresses).collect(),
         arguments: Vec::new(),
     };
@@ -234,7 +241,28 @@ pub(crate) fn program(node_bin: Option<&Path>) -> Result<PathBuf, Error> {
     absolute.ok_or(Error::NoProgram(program))
 }
 
+/// Why clocks cannot be set, and what to do about it.
+const NO_CLOCKS: &str =
+    "there is no libfaketime to set the clocks of nodes: install the package faketime";
+
 impl Plan {
+    /// The plan as this machine can carry it out, and what sets clocks if that is needed.
+    fn with_clocks(&self) -> Result<(Plan, Option<Library>), Error> {
+        let mut plan = self.clone();
+        if !plan.nemesis.contains(&Kind::Clock) {
+            return Ok((plan, None));
+        }
+        let library = Library::find();
+        if library.is_none() && !plan.is_lenient {
+            return Err(Error::NoClocks);
+        }
+        if library.is_none() {
+            eprintln!("clock is left out: {NO_CLOCKS}");
+            plan.nemesis.retain(|kind| *kind != Kind::Clock);
+        }
+        Ok((plan, library))
+    }
+
     fn faults(&self, ids: &[NodeId]) -> nemesis::Options {
         nemesis::Options {
             kinds: self.nemesis.clone(),
@@ -285,7 +313,7 @@ impl Error {
     /// The exit code that tells it.
     pub fn code(&self) -> u8 {
         match self {
-            Error::NoProgram(_) | Error::Impossible(_) | Error::Unfit(_) => {
+            Error::NoProgram(_) | Error::Impossible(_) | Error::NoClocks | Error::Unfit(_) => {
                 crate::cli::BAD_ARGUMENTS
             }
             _ => crate::cli::CRASHED,
@@ -306,6 +334,7 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Error::Impossible(why) => write!(f, "--nemesis: {why}"),
+            Error::NoClocks => write!(f, "--nemesis clock: {NO_CLOCKS}, or leave clock out"),
             Error::Unfit(unfit) => write!(f, "--replay {unfit}"),
             Error::Cluster(error) => write!(f, "{error}"),
             Error::Io { what, error } => write!(f, "{what}: {error}"),

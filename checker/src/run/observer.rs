@@ -69,7 +69,7 @@ fn watch(
     let mut known = Known::default();
     while !is_over.load(Ordering::Relaxed) {
         let asked = Instant::now();
-        let answer = asking.status(id);
+        let answer = asking.status(id).map(|status| status.replicas);
         let time = begun.elapsed().as_nanos() as u64;
         let lines = known.update(id, time, answer);
         if !lines.is_empty() {

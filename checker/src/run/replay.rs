@@ -116,6 +116,7 @@ impl Replay {
             rate: test.rate,
             keys: test.keys,
             nemesis: test.nemesis,
+            is_lenient: false,
             nemesis_interval: Duration::from_millis(test.nemesis_interval_ms),
             partitions: test.partitions,
             seed: test.seed,
@@ -226,6 +227,9 @@ impl Test {
         match fault {
             Fault::Weather { kind, .. } if !is_weather(kind) => {
                 Err(format!("{} is no weather", kind.name()))
+            }
+            Fault::Clock { .. } if !self.nemesis.contains(&Kind::Clock) => {
+                Err(String::from("a clock is set, but nemesis has no clock"))
             }
             Fault::Clock { percent, .. } if !(1..=10_000).contains(percent) => {
                 Err(format!("percent is {percent}: write a number from 1 to 10000"))
