@@ -109,7 +109,8 @@ fn point_latest(store: &Path, relative: &Path) -> io::Result<()> {
     fs::rename(&new, &latest).map_err(located(&latest))
 }
 
-fn located(path: &Path) -> impl Fn(io::Error) -> io::Error {
+/// The error with this path in front of it.
+pub(crate) fn located(path: &Path) -> impl Fn(io::Error) -> io::Error {
     let path = path.to_path_buf();
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

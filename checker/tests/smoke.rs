@@ -3,33 +3,14 @@
 use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
-/// The node, which cargo builds beside us; built now if only this crate's tests were asked for.
-fn node() -> PathBuf {
-    let checker = Path::new(env!("CARGO_BIN_EXE_checker"));
-    let release = checker.parent().is_some_and(|folder| folder.ends_with("release"));
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "node", "--bin", "node"]);
-    build.args(release.then_some("--release"));
-    assert!(build.status().expect("cargo runs").success(), "the node is built");
-    checker.with_file_name("node")
-}
+mod runs;
 
-fn run(store: &Path) -> Command {
-    run_with(&node(), store)
-}
-
-fn run_with(node: &Path, store: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_checker"));
-    command.arg("run").arg("--store").arg(store).arg("--node-bin").arg(node);
-    command
-}
+use runs::{eventually, interrupt, json, node, processes_of, run, run_with, text};
 
 /// A run in which all nodes restart, each having lost what it kept: what was written is gone.
 fn run_forgetting(store: &Path) -> Command {
@@ -41,7 +22,7 @@ fn run_forgetting(store: &Path) -> Command {
         format!("#!/bin/sh\nfor data; do :; done\nrm -rf \"$data\"\nexec '{node}' \"$@\"\n");
     fs::write(&program, script).expect("a file");
     fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("ours");
-    let mut command = run_with(&program, store);
+    let mut command = run_with(store, &program);
     // As fast as it goes: there always is somebody who waits for an answer.
     let flags = ["--rate", "0", "--nemesis", "restart-all", "--nemesis-interval", "2"];
     command.args(flags).args(["--seed", "1"]);
@@ -57,33 +38,6 @@ fn stopped(store: &Path) -> usize {
     });
     let status = nodes.filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok());
     status.filter(|status| status.contains("State:\tT")).count()
-}
-
-fn text(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}{}", text(&output.stdout), text(&output.stderr))
-}
-
-fn json(file: &Path) -> Json {
-    let text = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    serde_json::from_slice(&text).expect("JSON")
-}
-
-/// Processes that have this path among their arguments.
-fn processes_of(store: &Path) -> Vec<String> {
-    let name = store.to_str().expect("a plain path").as_bytes();
-    let entries = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
-    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    let ours = lines.filter(|line| line.windows(name.len()).any(|part| part == name));
-    ours.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
-}
-
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not in a minute: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]
@@ -146,8 +100,7 @@ fn an_interrupted_run_is_judged() {
     eventually("there is a history", || {
         fs::metadata(&history).is_ok_and(|history| history.len() > 20_000)
     });
-    let interrupt = Command::new("kill").args(["-INT", &checker.id().to_string()]).status();
-    assert!(interrupt.expect("kill runs").success());
+    interrupt(&checker);
     let output = checker.wait_with_output().expect("it ends");
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");

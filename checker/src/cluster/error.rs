@@ -31,6 +31,8 @@ pub enum Error {
         /// The last lines of its log.
         log: String,
     },
+    /// Nobody wanted to wait for it any longer.
+    Unwanted,
     /// A node runs, but does not answer.
     Silent {
         /// Which.
@@ -49,6 +51,7 @@ impl fmt::Display for Error {
             Error::Ended { id, status, log } => {
                 write!(f, "node {} ended by itself, {status}; the end of its log:\n{log}", id.0)
             }
+            Error::Unwanted => write!(f, "ended before all nodes answered, as asked"),
             Error::Silent { id, log } => {
                 write!(f, "node {} does not answer; the end of its log:\n{log}", id.0)
             }

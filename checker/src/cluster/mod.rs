@@ -184,6 +184,15 @@ impl Nodes {
 
     /// Starts every node that does not run, lets go on what is paused, and waits until all answer.
     pub fn start_all(&self, timeout: Duration) -> Result<(), Error> {
+        self.start_all_unless(timeout, &|| false)
+    }
+
+    /// The same, but gives up as soon as nobody wants it any more.
+    pub fn start_all_unless(
+        &self,
+        timeout: Duration,
+        is_unwanted: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
         for id in self.ids() {
             self.start(id)?;
             self.resume(id);
@@ -193,6 +202,9 @@ impl Nodes {
             while self.status(id).is_none() {
                 if let Some((id, status)) = self.ended().into_iter().next() {
                     return Err(Error::Ended { id, status, log: self.last_words(id) });
+                }
+                if is_unwanted() {
+                    return Err(Error::Unwanted);
                 }
                 if Instant::now() >= deadline {
                     return Err(Error::Silent { id, log: self.last_words(id) });

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use node::wire::NodeId;
 
+use super::load::Interrupts;
 use super::{BOOT, Error, Scene};
 use crate::cluster;
 use crate::process::{Access, Answer, Process};
@@ -31,15 +32,19 @@ pub(super) struct Ending {
     pub reads: u64,
 }
 
-/// Heals the cluster and looks at what it has become. An error is that of a socket.
-pub(super) fn end(scene: &Scene<'_>) -> Result<Ending, Error> {
+/// Heals the cluster and looks at what it has become. An interrupt ends that too, unless it has ended
+/// the load already: then the next one ends all. An error is that of a socket.
+pub(super) fn end(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Ending, Error> {
     let mut ending = Ending::default();
+    let came_before = interrupts.came();
+    let is_unwanted = || interrupts.came() && !came_before;
     scene.proxy.heal();
     // Whoever has ended by itself is in the verdict already; what it kept is worth reading.
     scene.nodes.bury();
-    if let Err(error) = scene.nodes.start_all(BOOT) {
+    if let Err(error) = scene.nodes.start_all_unless(BOOT, &is_unwanted) {
+        use cluster::Error::{Ended, Silent, Unwanted};
         match error {
-            cluster::Error::Ended { .. } | cluster::Error::Silent { .. } => {
+            Ended { .. } | Silent { .. } | Unwanted => {
                 ending.failed.push(error.to_string());
                 return Ok(ending);
             }
@@ -48,9 +53,12 @@ pub(super) fn end(scene: &Scene<'_>) -> Result<Ending, Error> {
     }
     scene.recorder.noted("all is healed");
     for (position, &id) in scene.nodes.ids().iter().enumerate() {
-        read_all(scene, position, id, &mut ending)?;
+        read_all(scene, position, id, &is_unwanted, &mut ending)?;
     }
-    compare(scene, &mut ending);
+    compare(scene, &is_unwanted, &mut ending);
+    if is_unwanted() {
+        ending.failed.push(String::from("ended before all was read and compared, as asked"));
+    }
     Ok(ending)
 }
 
@@ -60,6 +68,7 @@ fn read_all(
     scene: &Scene<'_>,
     position: usize,
     id: NodeId,
+    is_unwanted: &dyn Fn() -> bool,
     ending: &mut Ending,
 ) -> Result<(), Error> {
     let group = Endpoint::Client((scene.plan.concurrency + position) as u32);
@@ -68,7 +77,7 @@ fn read_all(
     let number = FINAL_READERS + position as u64;
     let process = Process::new(number, &access, scene.recorder);
     let mut process = process.map_err(Error::io("a client's socket"))?;
-    for key in 0..scene.plan.keys {
+    for key in (0..scene.plan.keys).take_while(|_| !is_unwanted()) {
         match process.perform(&Operation::read(key)) {
             Answer::Ok(_) => ending.reads += 1,
             answer => {
@@ -85,7 +94,7 @@ fn read_all(
 
 /// Waits until all replicas of each group have applied as much; those must have equal states, then
 /// and at any moment before.
-fn compare(scene: &Scene<'_>, ending: &mut Ending) {
+fn compare(scene: &Scene<'_>, is_unwanted: &dyn Fn() -> bool, ending: &mut Ending) {
     let deadline = Instant::now() + RECOVERY;
     let mut digests: BTreeMap<(u64, u64), (NodeId, String)> = BTreeMap::new();
     let mut diverged = BTreeSet::new();
@@ -113,6 +122,9 @@ fn compare(scene: &Scene<'_>, ending: &mut Ending) {
             }
         }
         let equal = |of: &BTreeMap<NodeId, u64>| of.values().collect::<BTreeSet<_>>().len() == 1;
+        if is_unwanted() && diverged.is_empty() {
+            return;
+        }
         let is_even = silent.is_empty() && applied.values().all(equal);
         if is_even || !diverged.is_empty() || Instant::now() >= deadline {
             ending.diverged = diverged.into_iter().collect();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use node::wire::NodeId;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 use super::live::Sighting;
@@ -55,6 +55,8 @@ impl Interrupts {
             flag::register_conditional_shutdown(signal, CRASHED.into(), flag.clone())?;
             flag::register(signal, flag.clone())?;
         }
+        // A file above the limit is to be an error, of which we can tell, and no sudden end.
+        flag::register(SIGXFSZ, Arc::default())?;
         Ok(Interrupts(flag))
     }
 

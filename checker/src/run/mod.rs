@@ -20,7 +20,7 @@ use crate::cluster::{self, Nodes, Site};
 use crate::history::ReadError;
 use crate::nemesis::{self, Kind};
 use crate::proxy::{Endpoint, Proxy};
-use crate::store::Folder;
+use crate::store::{Folder, located};
 use crate::{report, verify};
 
 mod ending;
@@ -179,16 +179,18 @@ fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
         None => nemesis::draw(plan.seed, &options),
     };
     folder.write_test(&plan.test(&schedule)).map_err(Error::io("the store"))?;
-    nodes.start_all(BOOT).map_err(Error::Cluster)?;
+    let is_unwanted = || interrupts.came();
+    nodes.start_all_unless(BOOT, &is_unwanted).map_err(Error::Cluster)?;
 
-    let recorder = Recorder::create(&folder.history()).map_err(Error::io("the history"))?;
+    let history = folder.history();
+    let recorder = Recorder::create(&history).map_err(Error::file(&history))?;
     let scene = Scene { plan, schedule, nodes: &nodes, proxy: &proxy, recorder: &recorder };
     let observer = Observer::start(&nodes, recorder.begun(), &folder.leaders());
     let observer = observer.map_err(Error::io("the record of leaders"))?;
     let loaded = load::run(&scene, interrupts)?;
     let ending = match scene.is_to_freeze() {
         true => Ending::default(),
-        false => ending::end(&scene)?,
+        false => ending::end(&scene, interrupts)?,
     };
     observer.finish().map_err(Error::io("the record of leaders"))?;
     // The last answers, and final reads, may have shown it too.
@@ -196,13 +198,12 @@ fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
     if is_frozen {
         nodes.freeze();
     }
-    recorder.finish().map_err(Error::io("the history"))?;
+    recorder.finish().map_err(Error::file(&history))?;
     let held = is_frozen.then_some(nodes);
 
     let verifying = verify::Plan::of_own();
-    let name = folder.history();
-    let name = name.to_string_lossy();
-    let judged = verify::judge(&verifying, &folder.history(), &name).map_err(Error::History)?;
+    let name = history.to_string_lossy();
+    let judged = verify::judge(&verifying, &history, &name).map_err(Error::History)?;
     let facts = outcome::Facts {
         counts: recorder.counts(),
         faults: recorder.faults(),
@@ -320,6 +321,12 @@ impl Error {
         }
     }
 
+    /// The history failed.
+    fn file(path: &Path) -> impl Fn(io::Error) -> Error {
+        let located = located(path);
+        move |error| Error::Io { what: "the history", error: located(error) }
+    }
+
     fn io(what: &'static str) -> impl Fn(io::Error) -> Error {
         move |error| Error::Io { what, error }
     }
@@ -337,6 +344,9 @@ impl fmt::Display for Error {
             Error::NoClocks => write!(f, "--nemesis clock: {NO_CLOCKS}, or leave clock out"),
             Error::Unfit(unfit) => write!(f, "--replay {unfit}"),
             Error::Cluster(error) => write!(f, "{error}"),
+            Error::Io { what, error } if error.kind() == io::ErrorKind::StorageFull => {
+                write!(f, "{what}: {error}; make room, or name another --store")
+            }
             Error::Io { what, error } => write!(f, "{what}: {error}"),
             Error::History(error) => write!(f, "what was recorded is no history: {error}"),
         }
