@@ -103,7 +103,7 @@ impl Clock {
         let rate = f64::from(percent) / 100.0;
         let new = self.file.with_extension("new");
         let mut haste = HASTE;
-        let (now, next) = loop {
+        let next = loop {
             let now = Instant::now();
             let (first, last) = (self.started.0, self.started.1.unwrap_or(now));
             let least = (now - haste).saturating_duration_since(last);
@@ -111,7 +111,7 @@ impl Clock {
             let next = self.line.followed_by(rate, jump, least, most);
             fs::write(&new, next.to_string())?;
             if now.elapsed() < haste / 2 {
-                break (now, next);
+                break next;
             }
             haste *= 2;
         };
@@ -120,7 +120,7 @@ impl Clock {
         // What was read before the clock was set the last time, says nothing about this time.
         let since = |reading: &Reading| reading.asked > self.set.0;
         self.before = self.last.take().or(self.before.filter(since));
-        self.set = (now, self.line.rate);
+        self.set = (Instant::now(), self.line.rate);
         (self.percent, self.line) = (percent, next);
         Ok(())
     }

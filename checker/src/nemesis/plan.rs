@@ -281,6 +281,9 @@ impl Display for Fault {
             Fault::Clock { target, percent, jump_ms: 0 } => {
                 write!(f, " {}: {percent} %", target.name())
             }
+            Fault::Clock { target, percent: 100, jump_ms } => {
+                write!(f, " {}: {jump_ms} ms ahead", target.name())
+            }
             Fault::Clock { target, percent, jump_ms } => {
                 write!(f, " {}: {percent} %, {jump_ms} ms ahead", target.name())
             }
