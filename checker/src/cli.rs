@@ -339,6 +339,19 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_of_one_folder() {
+        let plan = |line: &str| checker(line.split(' ').map(OsString::from));
+        let folder = match plan("checker report store/latest") {
+            Ok(Plan::Report(folder)) => folder,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(folder, PathBuf::from("store/latest"));
+        for line in ["checker report", "checker report a b", "checker report --json a"] {
+            assert!(plan(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn switches_are_what_is_not_the_default() {
         let plan = |line: &str| match checker(line.split(' ').map(OsString::from)) {
             Ok(Plan::Verify(plan)) => plan.switches.join(" "),

@@ -61,6 +61,11 @@ fn a_broken_and_healed_cluster_is_valid() {
     let faults = results["faults"].as_array().expect("a list");
     assert_eq!(faults.len(), test["schedule"]["steps"].as_array().expect("a list").len());
     assert!(faults.iter().all(|fault| fault["touched"].as_u64() > Some(0)), "{faults:?}");
+    let report = fs::read_to_string(folder.join("report.html")).expect("there is a report");
+    assert!(report.contains("<span class=\"word\">valid</span>") && said.contains("report.html"));
+    let leaders = fs::read_to_string(folder.join("leaders.jsonl")).expect("leaders are recorded");
+    assert!(leaders.contains("\"leads\":true") && leaders.contains("\"answers\":false"));
+    assert!(faults.iter().all(|fault| fault["unwritten_ns"].is_u64()), "{faults:?}");
     for node in 1..=3 {
         let log = folder.join(format!("nodes/{node}/node.log"));
         assert!(fs::metadata(&log).is_ok_and(|log| log.len() > 0), "{}", log.display());

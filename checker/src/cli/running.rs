@@ -115,7 +115,8 @@ const TO_BE_REPEATED: [&str; 9] = [
 ];
 
 const MANUAL: &str = "\
-Results are in DIR/latest: test.json, history.jsonl, results.json, and the logs in nodes/.
+Results are in DIR/latest: report.html, which is for people, test.json, history.jsonl, leaders.jsonl,
+results.json, and the logs in nodes/.
 The seed decides which operations are asked for and which faults are planned, but not how threads,
 sockets and disks take turns: the same seed is the same test, not the same run. --replay also begins
 each operation when it began then; what a cas expects is what has been seen by now. --shrink tries

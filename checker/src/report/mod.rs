@@ -7,7 +7,7 @@
 //!                     report.html     verdict, proof, pictures, tables, logs: in this order
 //! ```
 //! It is a pure function of these files: the same folder gives the same report, byte by byte, now or
-//! years later. All that comes from them is text, whoever wrote it: see [`page`].
+//! years later. All that comes from them is text, whoever wrote it: see `page.rs`.
 
 use std::fmt;
 use std::fs;

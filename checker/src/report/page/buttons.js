@@ -5,7 +5,9 @@
 function showFault(isLater) {
   const middle = (view.from + view.to) / 2;
   const centre = (fault) => (fault.from + fault.to) / 2;
-  const others = faults.filter((fault) => (isLater ? centre(fault) > middle + 1 : centre(fault) < middle - 1));
+  const others = faults.filter((fault) =>
+    isLater ? centre(fault) > middle + 1 : centre(fault) < middle - 1,
+  );
   others.sort((a, b) => centre(a) - centre(b));
   const next = isLater ? others[0] : others[others.length - 1];
   if (next) view.showAround(next.from, next.to);
@@ -41,7 +43,14 @@ for (const button of document.querySelectorAll("button[data-copies]")) {
   });
 }
 
-const KEYS = { "+": "in", "=": "in", "-": "out", ArrowLeft: "left", ArrowRight: "right", 0: "whole" };
+const KEYS = {
+  "+": "in",
+  "=": "in",
+  "-": "out",
+  ArrowLeft: "left",
+  ArrowRight: "right",
+  0: "whole",
+};
 document.addEventListener("keydown", (event) => {
   const does = KEYS[event.key];
   if (!does || event.ctrlKey || event.metaKey || event.altKey) return;

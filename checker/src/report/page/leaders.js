@@ -44,8 +44,9 @@ function drawInterval(context, colour, place, row, interval, top) {
     return;
   }
   if (interval.state === "silent") {
-    context.fillStyle = colour("line");
-    for (let x = Math.max(left, 0); x < Math.min(left + width, innerWidth); x += 5) {
+    context.fillStyle = colour("faint");
+    const right = Math.min(left + width, innerWidth);
+    for (let x = Math.max(left, 0); x < right; x += 5) {
       context.fillRect(x, top + ROW_PX / 2 - 2, 1, 5);
     }
     return;
@@ -70,7 +71,8 @@ function intervalAt(us, y) {
   if (!interval) return "";
   const ballot = interval.ballot ? `, ballot ${interval.ballot}` : "";
   const seconds = (time) => (time / 1e6).toFixed(3);
-  return `${rowName(row)} ${STATES[interval.state]}${ballot}\n${seconds(interval.from)} to ${seconds(interval.to)} s`;
+  const what = `${rowName(row)} ${STATES[interval.state]}${ballot}`;
+  return `${what}\n${seconds(interval.from)} to ${seconds(interval.to)} s`;
 }
 
 if (rows.length) {

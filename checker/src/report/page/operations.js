@@ -56,7 +56,9 @@ function paintOperations(context, place, size) {
   context.clip();
   drawFaultNames(context, colour, place);
   const shown = [];
-  eachShown((index) => (core.has(index) ? shown.push(index) : drawOperation(context, colour, place, index)));
+  eachShown((index) =>
+    core.has(index) ? shown.push(index) : drawOperation(context, colour, place, index),
+  );
   // Over all others, however many there are.
   for (const index of shown) drawOperation(context, colour, place, index);
   context.restore();
@@ -99,16 +101,18 @@ function drawFaultNames(context, colour, place) {
 }
 
 function drawOperation(context, colour, place, index) {
+  const isCore = core.has(index);
   const left = place(operations.begun[index]);
-  const width = Math.max(place(operations.begun[index] + operations.took[index]) - left, 1);
-  const gap = lanePx > 8 ? 2 : 0.5;
+  const right = place(operations.begun[index] + operations.took[index]);
+  // What is impossible is seen from afar, and fills its lane.
+  const width = Math.max(right - left, isCore ? 5 : 1);
+  const gap = isCore ? 0 : lanePx > 8 ? 2 : 0.5;
   const top = lanesTop + operations.lane[index] * lanePx + gap;
   const height = lanePx - 2 * gap;
-  const isCore = core.has(index);
   const fill = colour(isCore ? "core" : KINDS[operations.kind[index]]);
   context.fillStyle = fill;
   const outcome = operations.outcome[index];
-  if (outcome === OK || width < 3) {
+  if (outcome === OK || width < 6) {
     context.fillRect(left, top, width, height);
   } else if (outcome === FAIL) {
     context.strokeStyle = fill;
@@ -117,16 +121,11 @@ function drawOperation(context, colour, place, index) {
   } else {
     stripe(context, left, top, width, height);
   }
-  if (isCore) {
-    context.strokeStyle = colour("core");
-    context.lineWidth = 2;
-    context.strokeRect(left - 2, top - 1, width + 4, height + 2);
-  }
   if (width > 60 && height > 9) name(context, colour, index, left, top, width, height);
 }
 
-// Stripes are anchored to the page and not to the operation, so that they stand still. They are pale,
-// as they mean little and last long.
+// Stripes are anchored to the page and not to the operation, so that they stand still. They are
+// pale, as they mean little and last long.
 function stripe(context, left, top, width, height) {
   const right = Math.min(left + width, innerWidth);
   context.globalAlpha = 0.45;
@@ -186,7 +185,8 @@ function operationAt(us, y) {
     const begun = operations.begun[index];
     const away = Math.max(begun - us, us - begun - operations.took[index], 0);
     // Of two that are there, the one in the core, or the later.
-    if (away < distance || (away === distance && !core.has(found))) [distance, found] = [away, index];
+    if (away < distance || (away === distance && !core.has(found)))
+      [distance, found] = [away, index];
   });
   return found === null ? "" : describe(found);
 }

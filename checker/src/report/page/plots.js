@@ -6,49 +6,74 @@ const PLOT_PX = 260;
 const rates = run.rates;
 const stretches = rates.fail.map((_, index) => (index * rates.width_ms) / 1e3);
 
-// A plot that shows `view`. `series`, `axis`: as uPlot has them; `points` draws over the lines.
-function plot(id, scale, axis, series, lists, points) {
+// A plot that shows `view`, in the element of this id. `scale`, `axis`: of the latencies or rates, as
+// uPlot has them; `lines`: each with its `list`, one number a stretch; `paint`: what is below them.
+function plot(id, { scale, axis, lines, paint }) {
   const target = document.getElementById(id);
-  const colour = () => colours()("faint");
+  const colour = (name) => () => colours()(name);
+  const stroke = colour("faint");
+  const moments = {
+    stroke,
+    size: 26,
+    grid: { show: false },
+    ticks: { show: false },
+    values: (_, at) => at.map((s) => `${s} s`),
+  };
   const options = {
     width: target.clientWidth,
     height: PLOT_PX,
     padding: [8, RIGHT_PX, 0, 0],
-    legend: { live: true },
     cursor: {
       drag: { x: true, y: false, setScale: false },
       sync: { key: "run" },
       points: { show: false },
       bind: { dblclick: () => () => view.show(0, run.end_us) },
     },
-    scales: { x: { time: false, auto: false, range: () => [view.from / 1e6, view.to / 1e6] }, y: scale },
-    axes: [
-      { stroke: colour, size: 26, grid: { show: false }, ticks: { show: false }, values: (_, at) => at.map((s) => `${s} s`) },
-      { stroke: colour, size: LEFT_PX, grid: { stroke: () => colours()("line"), width: 0.5 }, ...axis },
-    ],
-    series: [{ label: "at", value: (_, s) => (s === null ? "" : `${s.toFixed(1)} s`) }, ...series],
-    hooks: {
-      drawClear: [(u) => drawBands(u.ctx, colours(), (us) => u.valToPos(us / 1e6, "x", true), u.bbox.top, u.bbox.height)],
-      draw: points ? [points] : [],
-      setSelect: [
-        (u) => {
-          const { left, width } = u.select;
-          if (width <= 4) return;
-          const [from, to] = [left, left + width].map((x) => u.posToVal(x, "x") * 1e6);
-          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          view.show(from, to);
-        },
-      ],
+    scales: {
+      x: { time: false, auto: false, range: () => [view.from / 1e6, view.to / 1e6] },
+      y: scale,
     },
+    axes: [
+      moments,
+      { stroke, size: LEFT_PX, grid: { stroke: colour("line"), width: 0.5 }, ...axis },
+    ],
+    series: [{ label: "at", value: (_, s) => (s === null ? "" : `${s.toFixed(1)} s`) }, ...lines],
+    hooks: { drawClear: [paintBands], drawAxes: paint ? [paint] : [], setSelect: [showSelected] },
   };
-  const drawn = new uPlot(options, [stretches, ...lists], target);
-  drawn.over.addEventListener("wheel", (event) => onWheel(event, drawn.posToVal(event.offsetX, "x") * 1e6), { passive: false });
+  const drawn = new uPlot(options, [stretches, ...lines.map((line) => line.list)], target);
+  const onPlotWheel = (event) => onWheel(event, drawn.posToVal(event.offsetX, "x") * 1e6);
+  drawn.over.addEventListener("wheel", onPlotWheel, { passive: false });
   view.pictures.push(() => {
-    if (drawn.width !== target.clientWidth) drawn.setSize({ width: target.clientWidth, height: PLOT_PX });
+    const width = target.clientWidth;
+    if (drawn.width !== width) drawn.setSize({ width, height: PLOT_PX });
     drawn.setScale("x", { min: view.from / 1e6, max: view.to / 1e6 });
     drawn.redraw(false);
   });
 }
+
+function paintBands(drawn) {
+  const place = (us) => drawn.valToPos(us / 1e6, "x", true);
+  drawBands(drawn.ctx, colours(), place, drawn.bbox.top, drawn.bbox.height);
+}
+
+// What was selected by dragging is shown in all pictures.
+function showSelected(drawn) {
+  const { left, width } = drawn.select;
+  if (width <= 4) return;
+  const [from, to] = [left, left + width].map((x) => drawn.posToVal(x, "x") * 1e6);
+  drawn.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  view.show(from, to);
+}
+
+// A line, with its numbers.
+const line = (list, label, name, more) => ({
+  list,
+  label,
+  stroke: () => colours()(name),
+  width: 1.5,
+  points: { show: false },
+  ...more,
+});
 
 const milliseconds = (list) => list.map((us) => (us === null ? null : Math.max(us, 1) / 1e3));
 const shownMs = (ms) => (ms === null ? "" : `${ms >= 10 ? Math.round(ms) : ms.toPrecision(2)} ms`);
@@ -62,20 +87,19 @@ function latencyRange() {
   return [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high * 1.01))];
 }
 
-function drawPoints(u) {
+function paintPoints(drawn) {
   const colour = colours();
   const ratio = devicePixelRatio || 1;
-  const context = u.ctx;
+  const context = drawn.ctx;
   context.save();
   context.beginPath();
-  context.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
+  context.rect(drawn.bbox.left, drawn.bbox.top, drawn.bbox.width, drawn.bbox.height);
   context.clip();
-  // The lines before may have been dashed.
   context.setLineDash([]);
   context.lineWidth = 1.2 * ratio;
   eachShown((index) => {
-    const x = u.valToPos((operations.begun[index] + operations.took[index]) / 1e6, "x", true);
-    const y = u.valToPos(Math.max(operations.took[index], 1) / 1e3, "y", true);
+    const x = drawn.valToPos((operations.begun[index] + operations.took[index]) / 1e6, "x", true);
+    const y = drawn.valToPos(Math.max(operations.took[index], 1) / 1e3, "y", true);
     const isCore = core.has(index);
     const ink = colour(isCore ? "core" : KINDS[operations.kind[index]]);
     drawPoint(context, ink, operations.outcome[index], x, y, (isCore ? 4 : 1.7) * ratio);
@@ -105,27 +129,33 @@ function drawPoint(context, ink, outcome, x, y, radius) {
   context.stroke();
 }
 
-const line = (label, stroke, more) => ({ label, stroke, width: 1.5, points: { show: false }, ...more });
-const inkOf = (name) => () => colours()(name);
 const [lowest, highest] = latencyRange();
-plot(
-  "latency",
-  { distr: 3, range: [lowest, highest] },
-  { values: (_, at) => at.map((ms) => (ms === null ? null : `${ms}`)) },
-  [
-    line("median", inkOf("ink"), { value: (_, ms) => shownMs(ms) }),
-    line("99 of 100 within", inkOf("ink"), { dash: [4, 3], value: (_, ms) => shownMs(ms) }),
+const latency = { value: (_, ms) => shownMs(ms) };
+plot("latency", {
+  scale: { distr: 3, range: [lowest, highest] },
+  axis: { values: (_, at) => at.map((ms) => (ms === null ? null : `${ms}`)) },
+  lines: [
+    line(milliseconds(rates.median_us), "median", "ink", latency),
+    line(milliseconds(rates.p99_us), "99 of 100 within", "ink", { ...latency, dash: [4, 3] }),
   ],
-  [milliseconds(rates.median_us), milliseconds(rates.p99_us)],
-  drawPoints,
-);
+  paint: paintPoints,
+});
 
 const perSecond = (list) => list.map((count) => (count * 1e3) / rates.width_ms);
-const happened = (list) => list.some((count) => count > 0);
-const stepped = { paths: uPlot.paths.stepped({ align: 1 }), value: (_, rate) => (rate === null ? "" : `${Math.round(rate)}/s`) };
+const stepped = {
+  paths: uPlot.paths.stepped({ align: 1 }),
+  value: (_, rate) => (rate === null ? "" : `${Math.round(rate)}/s`),
+};
 const counted = [
-  ...KINDS.map((kind, index) => [rates.ok[index], line(`${kind} ok`, inkOf(kind), stepped)]),
-  [rates.fail, line("did not happen", inkOf("faint"), { ...stepped, dash: [4, 3] })],
-  [rates.indeterminate, line("nobody knows", inkOf("ink"), { ...stepped, dash: [2, 2] })],
-].filter(([list]) => happened(list));
-plot("rate", { range: (_, __, max) => [0, Math.max(max ?? 0, 1) * 1.05] }, {}, counted.map(([, series]) => series), counted.map(([list]) => perSecond(list)));
+  ...KINDS.map((kind, index) => line(rates.ok[index], `${kind} ok`, kind, stepped)),
+  line(rates.fail, "did not happen", "faint", { ...stepped, dash: [4, 3] }),
+  line(rates.indeterminate, "nobody knows", "ink", { ...stepped, dash: [2, 2] }),
+];
+plot("rate", {
+  scale: { range: (_, __, max) => [0, Math.max(max ?? 0, 1) * 1.05] },
+  axis: {},
+  // What never happened needs no line.
+  lines: counted
+    .filter(({ list }) => list.some((count) => count > 0))
+    .map((one) => ({ ...one, list: perSecond(one.list) })),
+});

@@ -51,7 +51,8 @@ const view = {
       view.isDue = false;
       const digits = view.to - view.from < 100_000 ? 6 : 3;
       const seconds = (us) => (us / 1e6).toFixed(digits);
-      document.getElementById("shown").textContent = `${seconds(view.from)} to ${seconds(view.to)} s`;
+      document.getElementById("shown").textContent =
+        `${seconds(view.from)} to ${seconds(view.to)} s`;
       for (const draw of view.pictures) draw();
     });
   },
@@ -149,7 +150,9 @@ function picture(canvas, height, paint, at) {
   });
   canvas.addEventListener("pointerleave", (event) => tell(event, ""));
   canvas.addEventListener("dblclick", () => view.show(0, run.end_us));
-  canvas.addEventListener("wheel", (event) => onWheel(event, moment(event.offsetX)), { passive: false });
+  canvas.addEventListener("wheel", (event) => onWheel(event, moment(event.offsetX)), {
+    passive: false,
+  });
 }
 
 // The wheel alone scrolls the page, as everywhere.
@@ -172,7 +175,10 @@ function ticks(pixels) {
   const count = Math.floor(view.to / step) - first + 1;
   const digits = Math.max(0, 6 - Math.floor(Math.log10(step)));
   const label = (us) => `${(us / 1e6).toFixed(Math.min(digits, 6))} s`;
-  return Array.from({ length: count }, (_, index) => (first + index) * step).map((us) => [us, label(us)]);
+  return Array.from({ length: count }, (_, index) => (first + index) * step).map((us) => [
+    us,
+    label(us),
+  ]);
 }
 
 // Draws the moments below a picture of our own.
