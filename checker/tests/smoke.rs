@@ -78,6 +78,11 @@ fn a_broken_and_healed_cluster_is_valid() {
     let verified: Json = serde_json::from_slice(&verified.stdout).expect("JSON");
     assert_eq!(verified["verdict"], "valid");
     assert_eq!(verified["operations"], results["operations"]);
+    // And so is its report.
+    let again = Command::new(env!("CARGO_BIN_EXE_checker")).arg("report").arg(&folder).output();
+    assert_eq!(again.expect("it runs").status.code(), Some(0));
+    let rebuilt = fs::read_to_string(folder.join("report.html")).expect("there is a report");
+    assert!(rebuilt == report, "the report is a function of the folder");
     assert_eq!(processes_of(store.path()), Vec::<String>::new(), "nothing is left running");
 }
 

@@ -18,6 +18,7 @@ use crate::history::ReadError;
 use crate::verify::{self, Judged};
 
 mod choice;
+mod embedded;
 mod leaders;
 mod logs;
 mod operations;

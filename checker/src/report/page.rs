@@ -1,25 +1,23 @@
 //! The page itself: what is known, put into `page/page.html`.
 //!
 //! Values, keys and logs come from strangers. The template escapes all that it prints; what scripts
-//! get is JSON in which `<` is spelt `\u003c`, so that no text can end the element it stands in; and
-//! scripts only ever set text, never HTML.
+//! get is inert JSON, see `embedded.rs`; and scripts only ever set text, never HTML.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value as Safe, context};
-use serde::Serialize;
 
 use super::choice::{self, Choice};
 use super::leaders::Leaders;
-use super::operations::{self, Span, Words};
+use super::logs::{self, Log};
+use super::operations::{self, Kind, Span};
 use super::rates::{self, Rates};
-use super::stored::{Fault, Results, Test};
+use super::stored::{self, Results, Test};
 use super::violations::{self, Shows};
-use super::{Error, logs, stored};
+use super::{Error, embedded};
 use crate::explain::Duration;
-use crate::run::FINAL_READERS;
 use crate::verify::{Finding, Judged};
 
 /// More rows of the table of faults nobody reads; `results.json` has all.
@@ -39,64 +37,106 @@ const SCRIPTS: [&str; 6] = [
     include_str!("page/buttons.js"),
 ];
 
+/// All that is known of a run.
+pub(super) struct Findings<'a> {
+    judged: &'a Judged<'a>,
+    pub test: Test,
+    pub results: Results,
+    begun_at: SystemTime,
+    /// When the last thing happened.
+    pub end_ns: u64,
+    /// The file of the history.
+    pub history: PathBuf,
+    pub spans: Vec<Span>,
+    pub violations: Vec<Shows>,
+    violations_more: u64,
+    /// Positions of those operations that prove the violations.
+    pub core: Vec<usize>,
+    pub choice: Choice,
+    pub rates: Rates,
+    pub leaders: Leaders,
+    logs: Vec<Log>,
+}
+
 /// The page of the run in this folder.
 pub(super) fn page(folder: &Path, judged: &Judged<'_>) -> Result<String, Error> {
-    let (test, results) = (stored::test(folder)?, stored::results(folder)?);
-    let begun_at = humantime::parse_rfc3339(&results.begun_at)
-        .map_err(|error| Error::malformed(&folder.join("results.json"), error))?;
-    let history = folder.join("history.jsonl");
-    let spans = operations::read(&history)?;
-    let (violations, violations_more) = violations::of(judged);
-    let faults_end =
-        results.faults.iter().filter_map(|fault| fault.healed_ns.or(Some(fault.begun_ns)));
-    let end_ns =
-        spans.iter().map(|span| span.ended).chain(faults_end).max().unwrap_or(0).max(1_000);
-    let around = violations.first().map(Shows::around);
-    let logs = logs::read(folder, test.nodes, begun_at, around)?;
-    let leaders = Leaders::of(&stored::sightings(folder)?, end_ns);
-    let (story, story_more) = match violations.first() {
-        Some(violation) => violation.story(&judged.history, &logs),
-        None => Default::default(),
-    };
-    let stretches = Rates::of(&spans, end_ns);
-    let core = core(&violations, &spans);
-    let choice = choice::choose(&spans, &core, choice::OPERATIONS_MAX);
-    let run = Run {
-        end_us: end_ns.div_ceil(1_000),
-        lanes: lanes(&test),
-        core: core.iter().filter_map(|&index| choice.place(index)).collect(),
-        accused: accused(&violations, &spans).and_then(|index| choice.place(index)),
-        operations: Columns::of(&history, &spans, &choice, &test)
-            .map_err(|error| Error::io(&history, error))?,
-        faults: results.faults.iter().map(Band::of).collect(),
-        rates: &stretches,
-        leaders: &leaders,
-    };
-    let (word, sentence, reasons) = headline(judged, &results, &violations);
-    let page = context! {
-        style => Safe::from_safe_string(STYLE.join("\n")),
-        script => Safe::from_safe_string(SCRIPTS.join("\n")),
-        run => Safe::from_safe_string(inert(&run)),
-        word, sentence, reasons,
-        test => Serde(&test),
-        begun_at => minute(begun_at),
-        ended_early => results.ended_early,
-        operations => spans.len(),
-        end_ns,
-        violations => Serde(&violations), violations_more,
-        thinned => thinned(&spans, &choice),
-        has_delete => spans.iter().any(|span| span.kind == operations::Kind::Delete),
-        width_ms => stretches.width_ms,
-        leaders => !leaders.rows.is_empty(),
-        leaders_cut_ns => leaders.cut_us.map(|us| us * 1_000),
-        disputes => disputes(&leaders),
-        kinds => Serde(rates::by_kind(&spans)),
-        faults => Serde(&results.faults[..results.faults.len().min(FAULTS_MAX)]),
-        faults_more => results.faults.len().saturating_sub(FAULTS_MAX),
-        logs => Serde(&logs),
-        story => Serde(&story), story_more,
-    };
-    Ok(render(page))
+    let findings = Findings::read(folder, judged)?;
+    let run = embedded::json(&findings)?;
+    Ok(render(findings.context(run)))
+}
+
+impl Findings<'_> {
+    fn read<'a>(folder: &Path, judged: &'a Judged<'a>) -> Result<Findings<'a>, Error> {
+        let (test, results) = (stored::test(folder)?, stored::results(folder)?);
+        let begun_at = humantime::parse_rfc3339(&results.begun_at)
+            .map_err(|error| Error::malformed(&folder.join("results.json"), error))?;
+        let history = folder.join("history.jsonl");
+        let spans = operations::read(&history)?;
+        let healed = results.faults.iter().map(|fault| fault.healed_ns.unwrap_or(fault.begun_ns));
+        let ends = spans.iter().map(|span| span.ended).chain(healed);
+        // A run of no time at all would have nothing to zoom into.
+        let end_ns = ends.max().unwrap_or(0).max(1_000_000);
+        let (violations, violations_more) = violations::of(judged);
+        let lines = violations.iter().flat_map(|one| &one.lines);
+        let core: Vec<usize> = lines.filter_map(|&line| invoked_in(line, &spans)).collect();
+        let around = violations.first().map(Shows::around);
+        Ok(Findings {
+            judged,
+            begun_at,
+            end_ns,
+            choice: choice::choose(&spans, &core, choice::OPERATIONS_MAX),
+            rates: Rates::of(&spans, end_ns),
+            leaders: Leaders::of(&stored::sightings(folder)?, end_ns),
+            logs: logs::read(folder, test.nodes, begun_at, around)?,
+            test,
+            results,
+            history,
+            spans,
+            violations,
+            violations_more,
+            core,
+        })
+    }
+
+    /// What the template asks for. `run`: what scripts get.
+    fn context(&self, run: String) -> Safe {
+        let Findings { test, results, spans, violations, leaders, rates, .. } = self;
+        let (word, sentence, reasons) = headline(self.judged, results, violations);
+        let (story, story_more) = match violations.first() {
+            Some(violation) => violation.story(&self.judged.history, &self.logs),
+            None => Default::default(),
+        };
+        let faults = &results.faults[..results.faults.len().min(FAULTS_MAX)];
+        context! {
+            style => Safe::from_safe_string(STYLE.join("\n")),
+            script => Safe::from_safe_string(SCRIPTS.join("\n")),
+            run => Safe::from_safe_string(run),
+            word, sentence, reasons,
+            test => Serde(test),
+            begun_at => minute(self.begun_at),
+            ended_early => results.ended_early,
+            operations => spans.len(),
+            end_ns => self.end_ns,
+            violations => Serde(violations),
+            violations_more => self.violations_more,
+            thinned => thinned(spans, &self.choice),
+            has_delete => spans.iter().any(|span| span.kind == Kind::Delete),
+            width_ms => rates.width_ms,
+            leaders => !leaders.rows.is_empty(),
+            leaders_cut_ns => leaders.cut_us.map(|us| us * 1_000),
+            disputes => disputes(leaders),
+            kinds => Serde(rates::by_kind(spans)),
+            faults => Serde(faults),
+            faults_more => results.faults.len() - faults.len(),
+            logs => Serde(&self.logs),
+            story => Serde(&story), story_more,
+        }
+    }
+}
+
+/// The operation that was invoked in this line.
+pub(super) fn invoked_in(line: u32, spans: &[Span]) -> Option<usize> {
+    spans.binary_search_by_key(&line, |span| span.line).ok()
 }
 
 fn render(page: Safe) -> String {
@@ -110,103 +150,6 @@ fn render(page: Safe) -> String {
     });
     // Its name ends in html, which is why all that it prints is escaped.
     environment.render_named_str("page.html", TEMPLATE, page).expect("the template fits the page")
-}
-
-/// What scripts get.
-#[derive(Serialize)]
-struct Run<'a> {
-    end_us: u64,
-    /// The name of each lane.
-    lanes: Vec<String>,
-    operations: Columns,
-    /// Places in `operations` of those that are impossible.
-    core: Vec<usize>,
-    /// That of the one which does not fit, in the first violation.
-    accused: Option<usize>,
-    faults: Vec<Band<'a>>,
-    rates: &'a Rates,
-    leaders: &'a Leaders,
-}
-
-/// Operations, column by column: half the size of a list of objects. Times are microseconds.
-#[derive(Default, Serialize)]
-struct Columns {
-    lane: Vec<u64>,
-    process: Vec<u64>,
-    kind: Vec<u8>,
-    outcome: Vec<u8>,
-    begun: Vec<u64>,
-    took: Vec<u64>,
-    call: Vec<String>,
-    answer: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Band<'a> {
-    from: u64,
-    to: Option<u64>,
-    what: &'a str,
-}
-
-impl Band<'_> {
-    fn of(fault: &Fault) -> Band<'_> {
-        let to = fault.healed_ns.map(|ns| ns / 1_000);
-        Band { from: fault.begun_ns / 1_000, to, what: &fault.what }
-    }
-}
-
-impl Columns {
-    fn of(
-        history: &Path,
-        spans: &[Span],
-        choice: &Choice,
-        test: &Test,
-    ) -> std::io::Result<Columns> {
-        let mut columns = Columns::default();
-        let mut words = Words::of(history)?;
-        for span in choice.shown.iter().map(|&index| &spans[index]) {
-            let (call, answer) = words.tell(span)?;
-            columns.lane.push(lane(span.process, test));
-            columns.process.push(span.process);
-            columns.kind.push(span.kind as u8);
-            columns.outcome.push(span.outcome as u8);
-            columns.begun.push(span.begun / 1_000);
-            columns.took.push(span.ended.div_ceil(1_000) - span.begun / 1_000);
-            columns.call.push(call);
-            columns.answer.push(answer);
-        }
-        Ok(columns)
-    }
-}
-
-/// One lane for each client, whose processes retire one after another, and one for each node through
-/// which all was read at last.
-fn lanes(test: &Test) -> Vec<String> {
-    let clients = (0..test.concurrency).map(|client| format!("client {client}"));
-    clients.chain((1..=test.nodes).map(|node| format!("final n{node}"))).collect()
-}
-
-/// The lane of a process: its number tells the place.
-fn lane(process: u64, test: &Test) -> u64 {
-    match process.checked_sub(FINAL_READERS) {
-        None => process % test.concurrency.max(1),
-        Some(reader) => test.concurrency + reader % u64::from(test.nodes.max(1)),
-    }
-}
-
-/// Which operations prove the violations.
-fn core(violations: &[Shows], spans: &[Span]) -> Vec<usize> {
-    let lines = violations.iter().flat_map(|one| &one.lines);
-    lines.filter_map(|&line| invoked_in(line, spans)).collect()
-}
-
-/// The one that does not fit, in the first violation.
-fn accused(violations: &[Shows], spans: &[Span]) -> Option<usize> {
-    invoked_in(violations.first()?.accused, spans)
-}
-
-fn invoked_in(line: u32, spans: &[Span]) -> Option<usize> {
-    spans.binary_search_by_key(&line, |span| span.line).ok()
 }
 
 /// The verdict in a word, why in a sentence, and whatever else there is to say of it.
@@ -278,9 +221,4 @@ fn disputes(leaders: &Leaders) -> String {
 /// A moment as people write it.
 fn minute(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', " UTC")
-}
-
-/// JSON that cannot end the element it stands in: outside of strings it has no `<`.
-fn inert(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("plain columns").replace('<', "\\u003c")
 }

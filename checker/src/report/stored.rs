@@ -16,7 +16,7 @@ pub(super) struct Test {
     pub seed: u64,
     pub nodes: u16,
     pub time_limit_ms: u64,
-    pub concurrency: u64,
+    pub concurrency: u16,
     pub rate: u32,
     pub keys: u64,
     pub nemesis: Vec<String>,
