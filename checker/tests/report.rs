@@ -34,7 +34,7 @@ fn folder(history: &str) -> TempDir {
     write(
         "results.json",
         &json!({
-            "verdict": "invalid", "reasons": [], "ended_early": false, "replicas_compared": true,
+            "verdict": "invalid", "reasons": [], "replay": "checker run --replay it", "ended_early": false, "replicas_compared": true,
             "begun_at": "2026-01-02T03:04:05.500000000Z", "faults": [fault],
             "history": { "verdict": "invalid" },
         })
@@ -107,6 +107,7 @@ fn the_verdict_comes_first_then_the_command_the_core_the_faults_and_the_logs() {
         &page,
         &[
             "<span class=\"word\">invalid</span> key k: stale read: process 2&#x27;s `read k` returned a",
+            "checker run --replay it",
             "checker run --seed 7",
             "What is impossible",
             "<code>write k a</code>",

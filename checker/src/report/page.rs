@@ -112,6 +112,7 @@ impl Findings<'_> {
             script => Safe::from_safe_string(SCRIPTS.join("\n")),
             run => Safe::from_safe_string(run),
             word, sentence, reasons,
+            replay => results.replay.as_str(),
             test => Serde(test),
             begun_at => minute(self.begun_at),
             ended_early => results.ended_early,

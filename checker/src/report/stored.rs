@@ -28,6 +28,8 @@ pub(super) struct Test {
 pub(super) struct Results {
     pub verdict: String,
     pub reasons: Vec<String>,
+    /// The command that repeats this very run, as far as one can be repeated.
+    pub replay: String,
     pub ended_early: bool,
     /// The beginning of the run, by the clock of the logs.
     pub begun_at: String,

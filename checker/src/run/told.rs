@@ -99,6 +99,7 @@ impl Report<'_> {
             "ended_early": outcome.is_interrupted,
             "stopped_at_first": outcome.is_frozen,
             "live": recorder.with_live(Live::json),
+            "replay": plan.replay_command(self.folder),
             "seed": plan.seed,
             "begun_at": humantime::format_rfc3339_nanos(recorder.begun_at()).to_string(),
             "operations": counts.invoked,
