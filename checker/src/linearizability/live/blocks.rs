@@ -9,7 +9,7 @@ use super::Moment;
 /// The blocks of a key that still matter, by their first completion, which also names them.
 pub(super) struct Blocks<V> {
     blocks: BTreeMap<Moment, Block<V>>,
-    /// Of the blocks that began before this, only those are left that can still take somebody in.
+    /// Blocks that began before this have made those forgotten that have to be before them.
     settled: Moment,
     /// The blocks whose first value was replaced, and since when that is known, in this order.
     replaced: VecDeque<(Moment, Moment)>,
@@ -85,12 +85,6 @@ impl<V: Clone> Blocks<V> {
             }
             other.limit = lo;
         }
-        if lo < self.settled {
-            // It has to be behind these, and was the latest value after they began.
-            let others = self.blocks.range(..invoke.min(self.settled)).map(|(&other, _)| other);
-            let others: Vec<Moment> = others.filter(|&other| other != lo).collect();
-            others.into_iter().for_each(|other| self.forget(other));
-        }
         Ok(())
     }
 
@@ -99,15 +93,12 @@ impl<V: Clone> Blocks<V> {
     pub fn settle(&mut self, horizon: Moment) {
         while let Some((&lo, block)) = self.blocks.range(self.settled..horizon).next() {
             self.settled = lo + 1;
-            let (hi, is_inside) = (block.hi, block.limit != NO_LIMIT);
-            // Who is in those from now on, would be invoked after this one began, which is behind.
-            while let Some((&first, _)) = self.blocks.first_key_value()
-                && first < hi.min(lo)
+            let hi = block.hi;
+            // This one is behind them, and before whoever would be in them from now on.
+            while let Some(first) = self.blocks.first_entry()
+                && *first.key() < hi.min(lo)
             {
-                self.forget(first);
-            }
-            if is_inside {
-                self.forget(lo);
+                self.forgotten.extend(first.remove().values);
             }
         }
         self.settled = self.settled.max(horizon);
@@ -119,10 +110,5 @@ impl<V: Clone> Blocks<V> {
                 self.forgotten.extend(block.values.pop_front());
             }
         }
-    }
-
-    fn forget(&mut self, block: Moment) {
-        let block = self.blocks.remove(&block).expect("it was there");
-        self.forgotten.extend(block.values);
     }
 }

@@ -24,18 +24,19 @@
 //! Who completes from now on was invoked there or later, except for an indeterminate write that
 //! somebody sees, and whoever sees it was. So a value is forgotten when somebody who knew that it
 //! was replaced completed before the horizon: whoever sees it now is wrong, and finds it to be
-//! unknown. Of two blocks that both begin before the horizon, the one that has to be first can take
-//! nobody in any more. It is forgotten with all its values; what it demands of others is either
-//! noted with them, or they are forgotten too, or they can grow no more. What was forgotten can be
-//! written again, as if for the first time.
+//! unknown. Of two blocks that both began before the horizon, the one that began first and has to
+//! be first can take nobody in any more. It is forgotten with all its values. Who could still come
+//! into conflict with it began before it, and is forgotten for the same reason; or lies inside it,
+//! which is noted with the one inside. What was forgotten can be written again, as if for the first
+//! time.
 //!
 //! What is left are the open operations, the blocks that began since the first of them was invoked,
 //! those that may still hold the latest value, of which each was written by an operation that was
 //! open at one and the same moment, and indeterminate writes that nobody saw. So memory is bounded
 //! by what happens while one operation lasts, and by the count of operations that never completed.
 //!
-//! Each block is noted once with a block around it, entered once, and forgotten once: an event
-//! costs a few look-ups in tables of that size.
+//! Each block is noted once as inside another, and forgotten once: an event costs a few look-ups in
+//! tables of that size.
 
 use std::collections::BTreeSet;
 use std::fmt;
