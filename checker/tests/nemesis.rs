@@ -484,10 +484,10 @@ fn faults_on_the_same_link_and_node_heal_one_by_one() {
     execute(&plan, &mut nodes, &network.proxy, &mut pace, told).expect("nothing fails");
     let wanted = [
         (1_000, true, 500, true),
-        // All were down when it came.
-        (1_500, true, 500, false),
         (2_000, false, 500, true),
         (3_000, false, 0, true),
+        // All were down when it came, and for as long as it could wait.
+        (3_000, false, 0, false),
         (4_000, false, 0, true),
     ];
     assert_eq!(seen, wanted);

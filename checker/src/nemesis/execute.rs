@@ -65,7 +65,7 @@ pub enum What {
     },
 }
 
-/// How long a fault waits for a leader to be aimed at.
+/// How long a fault waits for somebody to be aimed at.
 const AIM_MS: u64 = 1_500;
 /// How long a node that was suspended is cut off after it woke up: until it has served some reads
 /// and then found out, by silence, that it no longer leads.
@@ -147,7 +147,12 @@ impl Nemesis<'_> {
             true => self.cluster.leader().filter(|leader| self.works(*leader)),
             false => None,
         };
-        if step.fault.wants_leader() && leader.is_none() && now_ms < step.at_ms + AIM_MS {
+        // While all are down there is nobody to hit.
+        let has_target = match step.fault.wants_leader() {
+            true => leader.is_some(),
+            false => step.order.iter().any(|node| self.works(*node)),
+        };
+        if !has_target && now_ms < step.at_ms + AIM_MS {
             return Ok(false);
         }
         let mut order = step.order.clone();
