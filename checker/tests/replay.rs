@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 mod runs;
 
-use runs::{json, run, text};
+use runs::{json, run, run_forgetting, run_with, text};
 
 /// A short run with a fault or two, and its folder.
 fn recorded(store: &Path, flags: &[&str]) -> PathBuf {
@@ -72,6 +72,31 @@ fn a_run_that_is_not_invalid_is_not_shrunk() {
     assert!(said.contains("not invalid in 2 tries"), "{said}");
     let runs = fs::read_dir(store.path().join("calm")).expect("a folder").count();
     assert_eq!(runs, 1, "what was tried is gone, and what was recorded is there");
+}
+
+#[test]
+fn one_of_the_faults_is_enough_when_nodes_forget() {
+    let store = tempfile::tempdir().expect("a folder");
+    let output = run_forgetting(store.path()).args(["--time-limit", "6"]).output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let recorded = fs::canonicalize(store.path().join("latest")).expect("there is a newest run");
+    let steps = |folder: &Path| json(&folder.join("test.json"))["schedule"]["steps"].clone();
+    let all = steps(&recorded).as_array().expect("a list").len();
+    assert!(all > 1, "there is something to drop");
+
+    let mut command = run_with(store.path(), &store.path().join("forgets"));
+    command.args(["--shrink", "--tries", "2", "--replay"]).arg(&recorded);
+    let output = command.output().expect("it runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("invalid · 1 of {all} faults needed · shows in ")), "{said}");
+    let smallest = store.path().join("latest");
+    assert_eq!(steps(&smallest).as_array().map(Vec::len), Some(1), "it can itself be replayed");
+    assert_eq!(json(&smallest.join("results.json"))["verdict"], "invalid");
+    assert!(recorded.join("history.jsonl").exists(), "what was recorded is there");
+    let runs = fs::read_dir(store.path().join("restart-all")).expect("a folder").count();
+    assert_eq!(runs, 2, "what was tried on the way is gone");
 }
 
 /// A folder that could be replayed, without a run: nobody has asked for anything.

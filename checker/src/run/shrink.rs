@@ -123,7 +123,8 @@ impl Search<'_> {
             return Ok(None);
         }
         self.count += 1;
-        let run = carry_out(&self.with(steps, time_limit), self.interrupts)?;
+        let mut run = carry_out(&self.with(steps, time_limit), self.interrupts)?;
+        run.held = None;
         eprintln!(
             "{} of {} faults, {:.1} s: try {number} of {}: {}",
             steps.len(),
@@ -136,7 +137,8 @@ impl Search<'_> {
     }
 
     fn with(&self, steps: &[Step], time_limit: Duration) -> Plan {
-        let mut plan = Plan { time_limit, ..self.plan.clone() };
+        // One violation is enough, and nobody looks at the nodes.
+        let mut plan = Plan { time_limit, stop_at_first: true, ..self.plan.clone() };
         plan.nemesis = steps.iter().map(|step| step.fault.kind()).collect();
         plan.nemesis.sort();
         plan.nemesis.dedup();

@@ -1,7 +1,8 @@
 //! `checker run` as a user would start it, for tests each of which uses a part.
 #![allow(dead_code, reason = "each user has its own needs")]
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::thread;
@@ -28,6 +29,23 @@ pub fn run(store: &Path) -> Command {
 pub fn run_with(store: &Path, program: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_checker"));
     command.arg("run").arg("--store").arg(store).arg("--node-bin").arg(program);
+    command
+}
+
+/// A run in which all nodes restart, each having lost what it kept: what was written is gone.
+pub fn run_forgetting(store: &Path) -> Command {
+    let program = store.join("forgets");
+    let node = node();
+    let node = node.to_str().expect("a plain path");
+    // The folder for data comes last.
+    let script =
+        format!("#!/bin/sh\nfor data; do :; done\nrm -rf \"$data\"\nexec '{node}' \"$@\"\n");
+    fs::write(&program, script).expect("a file");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("ours");
+    let mut command = run_with(store, &program);
+    // As fast as it goes: there always is somebody who waits for an answer.
+    let flags = ["--rate", "0", "--nemesis", "restart-all", "--nemesis-interval", "2"];
+    command.args(flags).args(["--seed", "1"]);
     command
 }
 
