@@ -45,6 +45,8 @@ pub enum Plan {
     Bench(bench::Plan),
     /// Write the report of a run again, from the folder it left.
     Report(PathBuf),
+    /// Tell of many runs in a table.
+    Summary(PathBuf),
     /// Become a node that dies with its parent.
     Guard(Guard),
 }
@@ -97,6 +99,7 @@ pub fn checker(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, St
         Command::Run(line) => Ok(line.plan()),
         Command::Bench(line) => line.plan().map(Plan::Bench).map_err(Stop),
         Command::Report(Report { folder }) => Ok(Plan::Report(folder)),
+        Command::Summary(Summary { folder }) => Ok(Plan::Summary(folder)),
         Command::Guard(guard) => Ok(Plan::Guard(guard)),
     }
 }
@@ -115,8 +118,22 @@ enum Command {
     Verify(Verify),
     Bench(BenchLine),
     Report(Report),
+    Summary(Summary),
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard(Guard),
+}
+
+/// Tell of many runs in a table
+///
+/// One line for each run below the folder, and what each kind of fault cost: how often it came, and
+/// the longest time without a successful write while it lasted, the median of all and the worst.
+/// The exit code is that of the worst run: 1 invalid, 255 no verdict, 2 unknown, 3 vacuous, 0 valid;
+/// 254 if no run has left anything there.
+#[derive(Args)]
+struct Summary {
+    /// A folder of the store, or all of it
+    #[arg(value_name = "FOLDER", default_value = run::DEFAULT_STORE)]
+    folder: PathBuf,
 }
 
 /// Write the report of a run again, from the folder it left

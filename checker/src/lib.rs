@@ -10,7 +10,7 @@
 //! - [`nemesis`]: what it is told, and what is done to the nodes;
 //! - [`cluster`], [`workload`] and [`process`]: the nodes, what is asked of them, and by whom;
 //! - [`run`] and [`store`]: one test from start to verdict, and where its results go;
-//! - [`report`]: the same for people, as a page;
+//! - [`report`]: the same for people, as a page; [`summary`]: many runs as a table;
 //! - [`mod@bench`]: how fast a cluster is while nothing goes wrong;
 //! - [`verify`] and [`cli`]: the program.
 
@@ -27,5 +27,6 @@ pub mod proxy;
 pub mod report;
 pub mod run;
 pub mod store;
+pub mod summary;
 pub mod verify;
 pub mod workload;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use checker::cli::{self, CRASHED, Guard, Plan};
 use checker::cluster::guard;
+use checker::summary::Summary;
 use checker::{bench, report, run, verify};
 
 fn main() -> ExitCode {
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Plan::Shrink(shrink) => Ok(code_of(run::shrink(shrink))),
         Plan::Bench(plan) => Ok(code_of_bench(plan)),
         Plan::Report(folder) => Ok(code_of_report(folder)),
+        Plan::Summary(folder) => Ok(code_of_summary(folder)),
         Plan::Guard(Guard { parent, command }) => {
             Err(guard::become_guarded(*parent, &command[0], &command[1..]))
         }
@@ -33,6 +35,20 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("checker: {error}");
             ExitCode::from(CRASHED)
+        }
+    }
+}
+
+/// The exit code of many runs.
+fn code_of_summary(folder: &Path) -> u8 {
+    match Summary::read(folder) {
+        Ok(summary) => {
+            print!("{summary}");
+            summary.code()
+        }
+        Err(error) => {
+            eprintln!("checker: {error}");
+            error.code()
         }
     }
 }
