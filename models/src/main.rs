@@ -1,12 +1,22 @@
-//! Drives the protocol core of Quorate where everything can be made to go wrong: `simulate` runs
+//! Drives the protocol core of Quorate where everything can be made to go wrong: `check` searches
+//! every interleaving of a small cluster, `explore` shows them in a browser, and `simulate` runs
 //! whole clusters in virtual time, drawn from seeds.
 
 mod campaign;
+mod catalogue;
+mod check;
+mod cluster;
+mod explore;
+mod guard;
+mod hash;
+mod replication;
 mod report;
+mod search;
 mod simulation;
 
 use campaign::campaign;
 use clap::{Args, Parser, Subcommand};
+use search::{Check, Explore};
 use simulation::{Scenario, Tally};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -14,7 +24,10 @@ use std::time::Instant;
 
 /// Drives the protocol core of Quorate through simulated networks, disks and time.
 #[derive(Parser)]
-#[command(version, after_help = "Exit codes: 0 clean, 1 a violation was found, 254 bad arguments.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 clean, 1 a violation was found, 2 a limit was hit, 254 bad arguments."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -22,6 +35,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Say what models there are, what they prove and within which bounds.
+    List,
+    /// Search every interleaving of a model within its bounds.
+    Check(Check),
+    /// Click through a model in a browser, with stateright's explorer.
+    Explore(Explore),
     /// Run seeded clusters in virtual time: faults, then a calm in which all must be well.
     Simulate(Simulate),
 }
@@ -59,8 +78,13 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 254 } else { 0 });
         }
     };
-    simulation::silence_guarded_panics();
-    let Command::Simulate(simulate) = cli.command;
+    guard::silence_guarded_panics();
+    let simulate = match cli.command {
+        Command::List => return search::list(),
+        Command::Check(check) => return check.run(),
+        Command::Explore(explore) => return explore.run(),
+        Command::Simulate(simulate) => simulate,
+    };
     let clean = match simulate.scenario {
         None => simulate.storms(),
         Some(scenario) => simulate.partitions(scenario),

@@ -94,7 +94,7 @@ pub fn distribution(recoveries: &[f64], leader_changes: &[u64]) {
 }
 
 /// 1234567 as `1,234,567`.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {

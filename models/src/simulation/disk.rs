@@ -3,7 +3,7 @@
 //! stored with a checksum, and replay judges them as the log of a node does: a bad record at the
 //! end was torn and is cut, a bad record with good ones behind it is corruption.
 
-use super::hash::WordHasher;
+use crate::hash::WordHasher;
 use fastrand::Rng;
 use node::protocol::{Contradiction, Durable, Entries, Image, Index, Record, Unsynced, Write};
 use std::collections::{BTreeMap, VecDeque};

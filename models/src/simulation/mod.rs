@@ -5,7 +5,6 @@
 mod calm;
 mod client;
 mod disk;
-mod hash;
 mod nemesis;
 mod network;
 mod node;
@@ -22,9 +21,8 @@ pub use plan::{Fault, Plan};
 pub use tally::Tally;
 pub use world::World;
 
+use crate::guard::guarded;
 use fastrand::Rng;
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A run that went well.
 pub struct Passed {
@@ -62,31 +60,4 @@ pub fn run(seed: u64, traced_until_us: u64) -> Result<Passed, Failed> {
         Ok(tally) => Ok(Passed { tally, trace_hash: world.trace.hash() }),
         Err(violation) => Err(Failed::of(seed, violation, world)),
     }
-}
-
-thread_local! {
-    /// Whether this thread runs a cluster, whose failed assertions are reported with the seed.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Panics of guarded runs are reported as violations; their message on standard error is noise.
-pub fn silence_guarded_panics() {
-    let default = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !GUARDED.get() {
-            default(panic);
-        }
-    }));
-}
-
-/// An assertion that fails in the core is a finding like any other.
-fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    GUARDED.set(true);
-    let ran = catch_unwind(AssertUnwindSafe(run));
-    GUARDED.set(false);
-    ran.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(format!("an assertion failed: {text}"))
-    })
 }

@@ -1,6 +1,6 @@
 //! The oracles: they see every step, remember what was ever decided, and speak up at once.
 
-use super::hash::WordHasher;
+use crate::hash::WordHasher;
 use checker::check::{Operation, Verdict, check};
 use checker::linearizability::Bounds;
 use node::kv::Store;

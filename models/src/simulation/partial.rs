@@ -3,7 +3,8 @@
 
 use super::plan::{Fault, Network, Plan};
 use super::world::World;
-use super::{Failed, Tally, guarded};
+use super::{Failed, Tally};
+use crate::guard::guarded;
 use fastrand::Rng;
 use node::protocol::Ballot;
 use node::session::Limits;

@@ -1,6 +1,6 @@
 //! What happened in a run: in one number, always, and in words when somebody wants to read them.
 
-use super::hash::WordHasher;
+use crate::hash::WordHasher;
 use node::kv::Command;
 use node::protocol::{Body, Input, Request};
 use std::collections::VecDeque;

@@ -8,9 +8,10 @@ use super::interface::{Output, StateMachine, Synced};
 use super::log::Log;
 use super::message::Report;
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 /// Invariant: `accepted_ballot <= promised`; `log.first() <= decided <= log.accepted()`;
-/// the marks in `unsynced` follow each other in the order of the writes.
+/// `writes` is at least as many as are `unsynced`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Acceptor {
     pub promised: Ballot,
@@ -18,11 +19,29 @@ pub(super) struct Acceptor {
     pub decided: Index,
     pub log: Log,
     pub durable: Marks,
-    unsynced: VecDeque<(u64, Marks)>,
-    writes: u64,
+    /// One for each write under way, oldest first; the last is write number `writes`.
+    unsynced: VecDeque<Marks>,
+    writes: WriteNumber,
     decided_recorded: Index,
     /// The oldest write under way at the last tick, and for how many ticks it has been.
-    waiting: (u64, u32),
+    waiting: (WriteNumber, u32),
+}
+
+/// Writes are numbered from one. Two acceptors that differ in the numbers alone behave alike, so
+/// they are equal: otherwise how often each has written would multiply the states of every model.
+#[derive(Clone, Copy, Debug)]
+struct WriteNumber(u64);
+
+impl PartialEq for WriteNumber {
+    fn eq(&self, _other: &WriteNumber) -> bool {
+        true
+    }
+}
+
+impl Eq for WriteNumber {}
+
+impl Hash for WriteNumber {
+    fn hash<H: Hasher>(&self, _state: &mut H) {}
 }
 
 /// How far a log has come: what is true once everything written so far is durable.
@@ -48,9 +67,9 @@ impl Acceptor {
             log: durable.log,
             durable: marks,
             unsynced: VecDeque::new(),
-            writes: 0,
+            writes: WriteNumber(0),
             decided_recorded: durable.decided,
-            waiting: (0, 0),
+            waiting: (WriteNumber(0), 0),
         }
     }
 
@@ -117,27 +136,33 @@ impl Acceptor {
 
     /// Gives the records of a step their number, and remembers what they make durable.
     pub fn seal_write<M: StateMachine>(&mut self, out: &mut Output<M>) {
-        self.writes += 1;
-        out.seal_write(self.writes);
-        self.unsynced.push_back((self.writes, self.written()));
+        self.writes.0 += 1;
+        out.seal_write(self.writes.0);
+        self.unsynced.push_back(self.written());
     }
 
     /// Learns that a write, and all before it, are durable.
     pub fn synced(&mut self, synced: Synced) {
-        while let Some((_, marks)) = self.unsynced.pop_front_if(|(write, _)| *write <= synced.0) {
-            self.durable = marks;
+        while self.oldest_unsynced().is_some_and(|oldest| oldest <= synced.0) {
+            self.durable = self.unsynced.pop_front().expect("there is an oldest");
         }
     }
 
     /// A tick. For how many ticks the oldest write under way has waited for the disk.
     pub fn stalled_ticks(&mut self) -> u32 {
-        let (oldest, ticks) = self.waiting;
-        self.waiting = match self.unsynced.front() {
-            Some((write, _)) if *write == oldest => (oldest, ticks.saturating_add(1)),
-            Some((write, _)) => (*write, 0),
-            None => (0, 0),
+        let (before, ticks) = self.waiting;
+        self.waiting = match self.oldest_unsynced() {
+            Some(oldest) if oldest == before.0 => (before, ticks.saturating_add(1)),
+            Some(oldest) => (WriteNumber(oldest), 0),
+            None => (WriteNumber(0), 0),
         };
         self.waiting.1
+    }
+
+    /// The number of the oldest write under way.
+    fn oldest_unsynced(&self) -> Option<u64> {
+        let later = self.unsynced.len().checked_sub(1)?;
+        Some(self.writes.0 - later as u64)
     }
 
     /// Whether the whole log was accepted under the promised ballot.

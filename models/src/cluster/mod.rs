@@ -1,0 +1,318 @@
+//! Clusters of real replicas as states of a model: what can happen next, and what comes of it.
+//!
+//! The replica is the code of `node`; everything around it is a free choice: which message arrives,
+//! who is elected, when a write becomes durable, who crashes. Each choice that could be made for
+//! ever is a budget in the state, so that every path ends and a run can be exhaustive.
+//!
+//! Reading order: this file, `node.rs`, `network.rs`, `properties.rs`, `words.rs`.
+
+mod chain;
+mod network;
+mod node;
+pub mod properties;
+mod shared;
+pub mod words;
+
+pub use chain::{Chain, Told};
+pub use network::Network;
+pub use node::{Broken, NO_ASSERTION_FAILS, Node, Turn, Writes};
+pub use shared::Shared;
+
+use crate::guard::guarded;
+use ::node::protocol::{
+    Answer, Body, Config, Envelope, GroupId, Index, Input, Members, Message, NodeId, Replica,
+    Request, Timer,
+};
+use std::sync::Arc;
+
+/// What may happen, and how often.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// How many nodes, numbered from one.
+    pub nodes: u16,
+    /// Who may be elected.
+    pub candidates: Vec<u16>,
+    /// When what is written becomes durable.
+    pub writes: Writes,
+    /// How often each kind of choice may be made on one path.
+    pub budget: Budget,
+    /// As in [`Config`].
+    pub message_bytes: usize,
+    /// As in [`Config`].
+    pub snapshot_every: u64,
+    /// As in [`Config`].
+    pub keep: u64,
+}
+
+/// Choices left on this path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Budget {
+    /// Any candidate is elected, whatever it promised; how elections come about is another model.
+    pub elections: u8,
+    /// A client asks a leader to append an entry.
+    pub entries: u8,
+    /// A node crashes. It may come back at any time.
+    pub crashes: u8,
+    /// A replica repeats what was not answered.
+    pub retransmissions: u8,
+    /// A leader says in a heartbeat how far it is.
+    pub heartbeats: u8,
+    /// A message arrives again.
+    pub duplicates: u8,
+}
+
+/// One state of a cluster.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct World<M: Told> {
+    pub nodes: Vec<Shared<Node<M>>>,
+    pub network: Network,
+    pub left: Budget,
+    /// Every entry that any replica ever knew to be decided. A replica may forget, the world does not.
+    pub decided: Arc<Vec<Vec<u8>>>,
+    /// A step broke a property; nothing happens after it.
+    pub broken: Option<Arc<Broken>>,
+}
+
+/// What may happen next.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Action {
+    Deliver(Shared<Envelope>),
+    Elect(NodeId),
+    Propose(NodeId),
+    Retransmit(NodeId),
+    Heartbeat(NodeId),
+    /// The oldest write becomes durable.
+    Sync(NodeId),
+    /// The oldest snapshot becomes durable.
+    Save(NodeId),
+    /// All unsynced records but so many are lost.
+    Crash(NodeId, usize),
+    Restart(NodeId),
+}
+
+/// What was decided stays decided, whoever knew it, and whoever crashed since.
+pub const DECIDED_LASTS: &str = "what was ever decided, nobody decides differently";
+
+impl Bounds {
+    /// Three nodes with fast disks, any of which may lead.
+    pub fn new(budget: Budget) -> Bounds {
+        let (message_bytes, snapshot_every, keep) = (16 << 10, 0, 0);
+        let (candidates, writes) = (vec![1, 2, 3], Writes::AtOnce);
+        Bounds { nodes: 3, candidates, writes, budget, message_bytes, snapshot_every, keep }
+    }
+
+    fn config(&self, node: NodeId) -> Config {
+        let members = Members::new((1..=self.nodes).map(NodeId));
+        Config {
+            message_bytes: self.message_bytes,
+            snapshot_every: self.snapshot_every,
+            keep: self.keep,
+            ..Config::new(GroupId(0), node, members)
+        }
+    }
+}
+
+impl Action {
+    /// At which node it happens.
+    pub fn node(&self) -> NodeId {
+        match self {
+            Action::Deliver(envelope) => envelope.to,
+            Action::Elect(node)
+            | Action::Propose(node)
+            | Action::Retransmit(node)
+            | Action::Heartbeat(node)
+            | Action::Sync(node)
+            | Action::Save(node)
+            | Action::Crash(node, _)
+            | Action::Restart(node) => *node,
+        }
+    }
+}
+
+impl<M: Told> World<M> {
+    /// Nodes that have just been created, in a network that has not carried anything yet.
+    pub fn new(bounds: &Bounds, initial: &M) -> World<M> {
+        let create = |node| Turn::create(bounds.config(NodeId(node)), initial.clone());
+        let create = |node| create(node).expect("an empty disk contradicts nothing");
+        World {
+            nodes: (1..=bounds.nodes).map(|node| Shared::new(create(node))).collect(),
+            network: Network::default(),
+            left: bounds.budget,
+            decided: Arc::default(),
+            broken: None,
+        }
+    }
+
+    /// The node of that name.
+    pub fn node(&self, node: NodeId) -> &Node<M> {
+        &self.nodes[usize::from(node.0) - 1]
+    }
+
+    /// The replicas of nodes that are up.
+    pub fn replicas(&self) -> impl Iterator<Item = &Replica<M>> {
+        self.nodes.iter().filter_map(|node| node.replica.as_ref())
+    }
+
+    /// Everything that may happen next.
+    pub fn actions(&self, bounds: &Bounds, actions: &mut Vec<Action>) {
+        if self.broken.is_some() {
+            return;
+        }
+        let left = self.left;
+        for node in (1..=bounds.nodes).map(NodeId) {
+            let Node { replica, disk } = self.node(node);
+            let Some(replica) = replica else {
+                actions.push(Action::Restart(node));
+                continue;
+            };
+            let phase = replica.status().phase;
+            let leads = matches!(phase, "leader" | "prepare");
+            let mut may = |allowed: bool, action: Action| {
+                if allowed {
+                    actions.push(action);
+                }
+            };
+            let elected = left.elections > 0 && bounds.candidates.contains(&node.0);
+            may(elected && phase == "follower", Action::Elect(node));
+            may(left.entries > 0 && leads, Action::Propose(node));
+            may(left.retransmissions > 0, Action::Retransmit(node));
+            may(left.heartbeats > 0 && leads, Action::Heartbeat(node));
+            may(!disk.unsynced.is_empty(), Action::Sync(node));
+            may(!disk.saving.is_empty(), Action::Save(node));
+            if left.crashes > 0 {
+                let kept = 0..=disk.unsynced_count();
+                actions.extend(kept.map(|kept| Action::Crash(node, kept)));
+            }
+        }
+        for sent in self.network.iter() {
+            let up = self.node(sent.envelope.to).replica.is_some();
+            if up && (!sent.arrived || left.duplicates > 0) {
+                actions.push(Action::Deliver(sent.envelope.clone()));
+            }
+        }
+    }
+
+    /// The state after an action, and what clients are answered. None if nothing changes.
+    pub fn next(&self, bounds: &Bounds, initial: &M, action: &Action) -> Option<Stepped<M>> {
+        let mut left = self.left;
+        let arrived = |envelope| self.network.get(envelope).is_some_and(|sent| sent.arrived);
+        let spent = match action {
+            Action::Deliver(envelope) if arrived(envelope) => Some(&mut left.duplicates),
+            Action::Elect(_) => Some(&mut left.elections),
+            Action::Propose(_) => Some(&mut left.entries),
+            Action::Retransmit(_) => Some(&mut left.retransmissions),
+            Action::Heartbeat(_) => Some(&mut left.heartbeats),
+            Action::Crash(..) => Some(&mut left.crashes),
+            Action::Deliver(_) | Action::Sync(_) | Action::Save(_) | Action::Restart(_) => None,
+        };
+        if let Some(spent) = spent {
+            *spent -= 1;
+        }
+        let name = bounds.budget.entries - self.left.entries;
+        let play = |turn: &mut Turn<M>| match action {
+            Action::Deliver(envelope) => {
+                turn.step(Input::Message(Envelope::clone(envelope))).map(|()| true)
+            }
+            Action::Elect(_) => turn.elect(),
+            Action::Propose(_) => turn.step(write(&[b'a' + name], name)).map(|()| true),
+            // The first finds that something was not answered, the second repeats it.
+            Action::Retransmit(_) => {
+                (0..2).try_for_each(|_| turn.step(Input::Timeout(Timer::Retransmit))).map(|()| true)
+            }
+            Action::Heartbeat(_) => turn.step(Input::Timeout(Timer::Heartbeat)).map(|()| true),
+            Action::Sync(_) => turn.sync().map(|()| true),
+            Action::Save(_) => turn.save().map(|()| true),
+            Action::Crash(_, kept) => turn.crash(*kept).map(|()| true),
+            Action::Restart(node) => {
+                turn.restart(bounds.config(*node), initial.clone()).map(|()| true)
+            }
+        };
+        let mut next = World { left, ..self.clone() };
+        if let Action::Deliver(envelope) = action {
+            next.network.arrive(envelope);
+        }
+        next.play(action.node(), bounds.writes, play)
+    }
+
+    /// The state after `node` has played its part in an action; false means that it came to nothing.
+    pub fn play(
+        mut self,
+        node: NodeId,
+        writes: Writes,
+        play: impl FnOnce(&mut Turn<M>) -> Result<bool, Broken>,
+    ) -> Option<Stepped<M>> {
+        let at = usize::from(node.0) - 1;
+        let mut turn = Turn::of(&self.nodes[at], writes);
+        let played = guarded(|| Ok(play(&mut turn)));
+        let failed = |detail| Err(Broken { property: NO_ASSERTION_FAILS, detail });
+        match played.unwrap_or_else(failed) {
+            Ok(false) => return None,
+            Ok(true) => {}
+            Err(broken) => {
+                self.broken = Some(Arc::new(broken));
+                return Some((self, Vec::new()));
+            }
+        }
+        let mut changed = false;
+        for envelope in turn.sent.into_iter().filter(|envelope| carries(&envelope.message)) {
+            changed |= self.network.send(envelope);
+        }
+        let stepped = Shared::new(turn.node);
+        changed |= stepped.hash_of() != self.nodes[at].hash_of() || !turn.answers.is_empty();
+        if !changed {
+            return None;
+        }
+        self.nodes[at] = stepped;
+        self.remember_decided(at);
+        Some((self, turn.answers))
+    }
+
+    /// Compares what a replica knows to be decided with what anyone ever knew, and adds to it.
+    fn remember_decided(&mut self, at: usize) {
+        let Some(replica) = &self.nodes[at].replica else { return };
+        let (log, status) = (replica.log(), replica.status());
+        let held = log.iter(status.first, status.decided).zip(status.first.0..);
+        let mut news = Vec::new();
+        for (entry, index) in held {
+            match self.decided.get(index as usize) {
+                Some(known) if known == entry => {}
+                None => news.push(entry.to_vec()),
+                Some(known) => {
+                    let (node, one, other) = (at + 1, M::entry(known), M::entry(entry));
+                    let detail = format!(
+                        "entry {index} was decided as {one}, and n{node} decides it as {other}"
+                    );
+                    self.broken = Some(Arc::new(Broken { property: DECIDED_LASTS, detail }));
+                    return;
+                }
+            }
+        }
+        if !news.is_empty() {
+            Arc::make_mut(&mut self.decided).append(&mut news);
+        }
+    }
+
+    /// The entries of `from..to` in the log of a replica.
+    pub fn log_of(replica: &Replica<M>, from: Index, to: Index) -> String {
+        chain::tell::<M>(replica.log().iter(from, to))
+    }
+}
+
+/// A state, and what clients were answered on the way to it.
+pub type Stepped<M> = (World<M>, Vec<Answer<<M as ::node::protocol::StateMachine>::Reply>>);
+
+/// A client's entry. Nobody waits for the answer.
+fn write(entry: &[u8], number: u8) -> Input<'_> {
+    let (client, number, more) = (0, u64::from(number), false);
+    Input::Request(Request { client, number, body: Body::Write(entry), more })
+}
+
+/// Whether a message matters here. Heartbeats that nobody leads with only serve the election, which
+/// is a free choice.
+fn carries(message: &Message) -> bool {
+    match message {
+        Message::HeartbeatRequest { leading, .. } => leading.is_some(),
+        Message::HeartbeatReply { .. } => false,
+        _ => true,
+    }
+}

@@ -1,0 +1,138 @@
+//! Replication: leaders compete for one log over a network that loses, repeats and reorders.
+
+use crate::catalogue::{Run, Size, Wishes};
+use crate::check::{Search, Subject};
+use crate::cluster::properties::always;
+use crate::cluster::{Action, Bounds, Budget, Chain, World, words};
+use node::protocol::Message;
+use stateright::{Model, Property};
+
+/// A cluster whose log holds letters.
+#[derive(Clone)]
+pub struct Cluster {
+    pub bounds: Bounds,
+    /// What must be reachable, or the rest says nothing.
+    pub sometimes: fn() -> Vec<Property<Cluster>>,
+    pub search: Search,
+}
+
+impl Model for Cluster {
+    type State = World<Chain>;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World<Chain>> {
+        vec![World::new(&self.bounds, &Chain::default())]
+    }
+
+    fn actions(&self, state: &World<Chain>, actions: &mut Vec<Action>) {
+        if !self.search.is_stopped() {
+            state.actions(&self.bounds, actions);
+        }
+    }
+
+    fn next_state(&self, state: &World<Chain>, action: Action) -> Option<World<Chain>> {
+        state.next(&self.bounds, &Chain::default(), &action).map(|(next, _)| next)
+    }
+
+    fn format_step(&self, state: &World<Chain>, action: Action) -> Option<String> {
+        let next = self.next_state(state, action)?;
+        Some(format!("{}\n\n{next}", words::effects(state, &next).join("\n")))
+    }
+
+    fn properties(&self) -> Vec<Property<Cluster>> {
+        let mut all = always::<Chain, _, _>();
+        all.extend((self.sometimes)());
+        self.search.select(all)
+    }
+}
+
+impl Subject for Cluster {
+    fn search(&mut self) -> &mut Search {
+        &mut self.search
+    }
+
+    fn story(&self, path: &[(World<Chain>, Option<Action>)]) -> Vec<String> {
+        words::story_of(path.iter().map(|(world, action)| (world, action.as_ref())))
+    }
+}
+
+type Example = Property<Cluster>;
+
+/// What every model of replication must be able to do.
+pub fn reachable() -> Vec<Example> {
+    vec![
+        Example::sometimes("a leader completes its prepare phase", |_, world| {
+            world.replicas().any(|replica| replica.status().leads.is_some())
+        }),
+        Example::sometimes("an entry is decided", |_, world| !world.decided.is_empty()),
+    ]
+}
+
+/// What a message that is late must be able to do.
+fn gaps() -> Vec<Example> {
+    let mut all = reachable();
+    all.push(Example::sometimes("a follower tells of a gap", |_, world| {
+        world.network.iter().any(|sent| matches!(sent.envelope.message, Message::Hello(_)))
+    }));
+    all.push(Example::sometimes("all nodes decide all entries", |model, world| {
+        let all = u64::from(model.bounds.budget.entries);
+        world.replicas().all(|replica| replica.status().decided.0 == all)
+    }));
+    all
+}
+
+/// What two leaderships must be able to do to each other.
+pub fn rivals() -> Vec<Example> {
+    let mut all = reachable();
+    all.extend([
+        Example::sometimes("two replicas lead at once", |_, world| {
+            world.replicas().filter(|replica| replica.status().leads.is_some()).count() > 1
+        }),
+        Example::sometimes("a leader of the past is told so", |_, world| {
+            world.network.iter().any(|sent| matches!(sent.envelope.message, Message::Nack { .. }))
+        }),
+        Example::sometimes("an entry outlives the leadership it was decided under", |_, world| {
+            let mut status = world.replicas().map(|replica| replica.status());
+            !world.decided.is_empty()
+                && status.any(|status| status.leads.is_some_and(|ballot| ballot.round > 1))
+        }),
+        Example::sometimes("an accepted entry is replaced", |_, world| {
+            let mut writes = world.replicas().map(|replica| replica.status());
+            writes.any(|status| status.accepted_ballot.round > 1 && status.accepted.0 == 0)
+                && world.nodes.iter().any(|node| node.disk.durable.accepted().1.0 > 0)
+        }),
+    ]);
+    all
+}
+
+/// The searches of this model.
+pub fn runs(wishes: &Wishes) -> Vec<Run> {
+    let run = |size, pinned, bounds: Bounds, sometimes| {
+        let (bounds, pinned) = wishes.applied(bounds, pinned);
+        let words = bounds.to_string();
+        let search = Search::default();
+        Run {
+            bounds: words,
+            size,
+            pinned,
+            subject: Box::new(Cluster { bounds, sometimes, search }),
+        }
+    };
+    let of = |elections, entries, duplicates| {
+        Bounds::new(Budget { elections, entries, duplicates, ..Budget::default() })
+    };
+    let four = |bounds: Bounds| Bounds { nodes: 4, candidates: vec![1, 4], ..bounds };
+    let repeating = Budget { elections: 1, entries: 1, retransmissions: 1, ..Budget::default() };
+    let beating = Budget { elections: 1, entries: 1, heartbeats: 1, ..Budget::default() };
+    vec![
+        run(Size::Small, 409, of(1, 1, 0), reachable as fn() -> _),
+        run(Size::Small, 9_742, of(1, 2, 0), reachable),
+        run(Size::Small, 36_886, of(1, 1, 2), reachable),
+        run(Size::Small, 32_599, Bounds::new(repeating), reachable),
+        run(Size::Small, 90_817, Bounds::new(beating), gaps),
+        run(Size::Small, 127_687, of(2, 1, 0), rivals),
+        run(Size::Small, 1_597, four(of(1, 1, 0)), reachable),
+        run(Size::Full, 2_622_235, of(2, 1, 1), rivals),
+        run(Size::Full, 0, four(of(2, 1, 0)), rivals),
+    ]
+}

@@ -1,0 +1,53 @@
+//! The small bounds of every model, as a user runs them: each property holds, everything that must
+//! be possible is seen, and there are exactly as many states as were counted.
+
+use std::process::{Command, Output};
+
+/// Runs the program.
+fn models(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_models"));
+    command.args(arguments).output().expect("the program was built with this test")
+}
+
+/// Its exit code and what it said on standard output.
+fn said(output: Output) -> (i32, String) {
+    let said = String::from_utf8(output.stdout).expect("the program speaks UTF-8");
+    (output.status.code().unwrap_or(-1), said)
+}
+
+#[test]
+fn every_model_holds_within_its_small_bounds() {
+    let (code, said) = said(models(&["check", "all", "--small"]));
+    assert_eq!(code, 0, "{said}");
+    let (_, table) = said.split_once("verdict\n").expect("a table");
+    assert!(table.lines().all(|row| row.ends_with("  holds")), "{table}");
+    for model in ["replication"] {
+        assert!(table.lines().any(|row| row.starts_with(model)), "{model} was not checked");
+    }
+}
+
+#[test]
+fn a_search_that_hit_a_limit_does_not_hold() {
+    for [option, limit] in [["--states", "2000"], ["--depth", "6"]] {
+        let (code, said) = said(models(&["check", "replication", "--small", option, limit]));
+        assert_eq!(code, 2, "{said}");
+        let (_, table) = said.split_once("verdict\n").expect("a table");
+        let largest =
+            table.lines().find(|row| row.contains("2 elections")).expect("it was checked");
+        assert!(largest.contains("  truncated at "), "{said}");
+    }
+}
+
+#[test]
+fn an_unknown_model_and_a_taken_address_are_refused_in_a_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("some port is free");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let cases: [&[&str]; 3] =
+        [&["check", "raft"], &["explore", "all"], &["explore", "replication", &address]];
+    for arguments in cases {
+        let output = models(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(254), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
