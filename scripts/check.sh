@@ -56,6 +56,8 @@ step "tests pass: units, scenarios, any message, real nodes, histories, engines"
 step "a real cluster, a node killed under load, is linearizable" real_run
 step "both builds of the simulator" \
     bash -c 'cargo build --quiet -p models && cargo build --quiet --release -p models'
+step "every interleaving of the models within their small bounds" \
+    "$CARGO_TARGET_DIR/release/models" check all --small
 step "2000 seeds are clean with every invariant asserted after every step" \
     simulate debug --seeds 2000
 step "10000 seeds are clean at full speed" simulate release --seeds 10000

@@ -1,8 +1,8 @@
 //! One table of models: what each proves, within which bounds, and how many states that takes.
 
-use crate::check::{Limits, Progress, Report, Subject, check};
+use crate::check::{Limits, Report, Subject, Watch, check};
 use crate::cluster::Bounds;
-use crate::{explore, replication};
+use crate::{clients, course, election, explore, recovery, replication, snapshot};
 use std::net::SocketAddr;
 
 /// A model, by the name it is asked for.
@@ -20,6 +20,10 @@ pub struct Run {
     pub size: Size,
     /// How many states there are within the bounds; none if nobody has counted them.
     pub pinned: Option<usize>,
+    /// The property that must be found broken: this search shows a fault.
+    pub expected: Option<&'static str>,
+    /// What to tell before the search.
+    pub tale: Option<&'static str>,
     pub subject: Box<dyn Runnable>,
 }
 
@@ -35,14 +39,14 @@ pub enum Size {
 /// A model whose type does not matter.
 pub trait Runnable {
     /// See [`check`].
-    fn check(&self, limits: &Limits, watch: &mut dyn FnMut(&Progress)) -> Report;
+    fn check(&self, limits: &Limits, only: Option<&'static str>, watch: &mut Watch<'_>) -> Report;
     /// See [`explore::serve`].
     fn explore(&self, address: SocketAddr) -> !;
 }
 
 impl<M: Subject> Runnable for M {
-    fn check(&self, limits: &Limits, watch: &mut dyn FnMut(&Progress)) -> Report {
-        check(self, limits, watch)
+    fn check(&self, limits: &Limits, only: Option<&'static str>, watch: &mut Watch<'_>) -> Report {
+        check(self, limits, only, watch)
     }
 
     fn explore(&self, address: SocketAddr) -> ! {
@@ -54,7 +58,7 @@ impl<M: Subject> Runnable for M {
 #[derive(clap::Args, Clone, Default, Debug)]
 pub struct Wishes {
     /// Nodes, instead of the model's own number.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=7), help_heading = "Bounds")]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(2..=7), help_heading = "Bounds")]
     pub nodes: Option<u16>,
     /// Elections on one path.
     #[arg(long, help_heading = "Bounds")]
@@ -98,11 +102,38 @@ impl Wishes {
 }
 
 /// All models, in the order in which they are best read.
-pub const MODELS: [Entry; 1] = [Entry {
-    name: "replication",
-    proves: "leaders compete over a lossy, duplicating, unordered network: decided entries last",
-    runs: replication::runs,
-}];
+pub const MODELS: [Entry; 6] = [
+    Entry {
+        name: "election",
+        proves: "heartbeats on full, chained and hub topologies elect only who reaches a quorum",
+        runs: election::runs,
+    },
+    Entry {
+        name: "replication",
+        proves: "leaders compete over a lossy, duplicating, unordered network: decided entries last",
+        runs: replication::runs,
+    },
+    Entry {
+        name: "recovery",
+        proves: "nodes crash between any write and its sync, and come back: nothing vouched for is lost",
+        runs: recovery::runs,
+    },
+    Entry {
+        name: "store",
+        proves: "clients that retry, and a deposed leader that is asked to read: linearizable",
+        runs: clients::runs,
+    },
+    Entry {
+        name: "snapshot",
+        proves: "a follower behind a trimmed log, two snapshots on their way: equal states",
+        runs: snapshot::runs,
+    },
+    Entry {
+        name: "course",
+        proves: "the protocol as it is taught: a tour of its three faults, and none once repaired",
+        runs: course::runs,
+    },
+];
 
 /// The model of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {

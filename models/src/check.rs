@@ -91,9 +91,21 @@ pub struct Progress {
 /// Between two looks at a search that is under way.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Searches all states of `model` within `limits`; `watch` hears several times a second.
-pub fn check<M: Subject>(model: &M, limits: &Limits, watch: &mut dyn FnMut(&Progress)) -> Report {
-    let mut found = search(model, limits, None, watch);
+/// Hears several times a second how far a search is.
+pub type Watch<'a> = dyn FnMut(&Progress) + 'a;
+
+/// Searches all states of `model` within `limits`; with `only` for the shortest path to breaking
+/// that property.
+pub fn check<M: Subject>(
+    model: &M,
+    limits: &Limits,
+    only: Option<&'static str>,
+    watch: &mut Watch<'_>,
+) -> Report {
+    let mut found = search(model, limits, only, watch);
+    if only.is_some() {
+        return found;
+    }
     // Among several properties the first path found need not be the shortest, so each that is
     // broken is looked for again, alone and breadth first.
     for violation in &mut found.violations {
@@ -109,7 +121,7 @@ fn search<M: Subject>(
     model: &M,
     limits: &Limits,
     only: Option<&'static str>,
-    watch: &mut dyn FnMut(&Progress),
+    watch: &mut Watch<'_>,
 ) -> Report {
     let mut model = model.clone();
     *model.search() = Search { only, ..Search::default() };
@@ -132,7 +144,7 @@ fn finish<M: Subject>(
     mut checker: impl Checker<M>,
     limits: &Limits,
     (begun, stop): (Instant, &AtomicBool),
-    watch: &mut dyn FnMut(&Progress),
+    watch: &mut Watch<'_>,
 ) -> Report {
     let mut truncated = None;
     let handles = checker.handles();

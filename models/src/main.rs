@@ -5,14 +5,20 @@
 mod campaign;
 mod catalogue;
 mod check;
+mod clients;
 mod cluster;
+mod course;
+mod election;
 mod explore;
 mod guard;
 mod hash;
+mod letters;
+mod recovery;
 mod replication;
 mod report;
 mod search;
 mod simulation;
+mod snapshot;
 
 use campaign::campaign;
 use clap::{Args, Parser, Subcommand};

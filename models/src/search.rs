@@ -160,6 +160,9 @@ impl Check {
     }
 
     fn search(&self, entry: &Entry, run: &Run) -> (u8, String) {
+        if let Some(tale) = run.tale {
+            println!("\n{tale}\n");
+        }
         println!("{}: {}", entry.name, run.bounds);
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         bar.set_style(ProgressStyle::with_template("  {msg}").expect("a valid template"));
@@ -169,9 +172,9 @@ impl Check {
             let (states, rate) = (grouped(*states as u64), grouped(rate as u64));
             bar.set_message(format!("{states} states, depth {depth}, {rate} states/s"));
         };
-        let report = run.subject.check(&self.limits(), &mut watch);
+        let report = run.subject.check(&self.limits(), run.expected, &mut watch);
         bar.finish_and_clear();
-        let (code, verdict) = judge(&report, run.pinned);
+        let (code, verdict) = judge(&report, run);
         tell(&report, &verdict);
         let seconds = report.took.as_secs_f64();
         let row = format!(
@@ -188,9 +191,15 @@ impl Check {
 }
 
 /// What a search came to, as an exit code and in words.
-fn judge(report: &Report, pinned: Option<usize>) -> (u8, String) {
+fn judge(report: &Report, run: &Run) -> (u8, String) {
     let Report { truncated, violations, missing, states, .. } = report;
-    match (violations.is_empty(), truncated, pinned) {
+    if let Some(expected) = run.expected {
+        return match violations.iter().any(|violation| violation.property == expected) {
+            true => (HOLDS, "fault found".into()),
+            false => (VIOLATED, "FAULT NOT FOUND".into()),
+        };
+    }
+    match (violations.is_empty(), truncated, run.pinned) {
         (false, ..) => (VIOLATED, "VIOLATED".into()),
         (true, Some(limit), _) => (TRUNCATED, format!("truncated at {limit}")),
         (true, None, _) if !missing.is_empty() => (VIOLATED, "VACUOUS".into()),

@@ -4,8 +4,9 @@
 //! who is elected, when a write becomes durable, who crashes. Each choice that could be made for
 //! ever is a budget in the state, so that every path ends and a run can be exhaustive.
 //!
-//! Reading order: this file, `node.rs`, `network.rs`, `properties.rs`, `words.rs`.
+//! Reading order: this file, `bounds.rs`, `node.rs`, `network.rs`, `properties.rs`, `words.rs`.
 
+mod bounds;
 mod chain;
 mod network;
 mod node;
@@ -13,53 +14,15 @@ pub mod properties;
 mod shared;
 pub mod words;
 
+pub use bounds::{Bounds, Budget, Elections};
 pub use chain::{Chain, Told};
-pub use network::Network;
+pub use network::{Addressed, Network};
 pub use node::{Broken, NO_ASSERTION_FAILS, Node, Turn, Writes};
 pub use shared::Shared;
 
 use crate::guard::guarded;
-use ::node::protocol::{
-    Answer, Body, Config, Envelope, GroupId, Index, Input, Members, Message, NodeId, Replica,
-    Request, Timer,
-};
+use ::node::protocol::{Answer, Body, Envelope, Index, Input, NodeId, Replica, Request, Timer};
 use std::sync::Arc;
-
-/// What may happen, and how often.
-#[derive(Clone, Debug)]
-pub struct Bounds {
-    /// How many nodes, numbered from one.
-    pub nodes: u16,
-    /// Who may be elected.
-    pub candidates: Vec<u16>,
-    /// When what is written becomes durable.
-    pub writes: Writes,
-    /// How often each kind of choice may be made on one path.
-    pub budget: Budget,
-    /// As in [`Config`].
-    pub message_bytes: usize,
-    /// As in [`Config`].
-    pub snapshot_every: u64,
-    /// As in [`Config`].
-    pub keep: u64,
-}
-
-/// Choices left on this path.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Budget {
-    /// Any candidate is elected, whatever it promised; how elections come about is another model.
-    pub elections: u8,
-    /// A client asks a leader to append an entry.
-    pub entries: u8,
-    /// A node crashes. It may come back at any time.
-    pub crashes: u8,
-    /// A replica repeats what was not answered.
-    pub retransmissions: u8,
-    /// A leader says in a heartbeat how far it is.
-    pub heartbeats: u8,
-    /// A message arrives again.
-    pub duplicates: u8,
-}
 
 /// One state of a cluster.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -92,25 +55,6 @@ pub enum Action {
 
 /// What was decided stays decided, whoever knew it, and whoever crashed since.
 pub const DECIDED_LASTS: &str = "what was ever decided, nobody decides differently";
-
-impl Bounds {
-    /// Three nodes with fast disks, any of which may lead.
-    pub fn new(budget: Budget) -> Bounds {
-        let (message_bytes, snapshot_every, keep) = (16 << 10, 0, 0);
-        let (candidates, writes) = (vec![1, 2, 3], Writes::AtOnce);
-        Bounds { nodes: 3, candidates, writes, budget, message_bytes, snapshot_every, keep }
-    }
-
-    fn config(&self, node: NodeId) -> Config {
-        let members = Members::new((1..=self.nodes).map(NodeId));
-        Config {
-            message_bytes: self.message_bytes,
-            snapshot_every: self.snapshot_every,
-            keep: self.keep,
-            ..Config::new(GroupId(0), node, members)
-        }
-    }
-}
 
 impl Action {
     /// At which node it happens.
@@ -176,7 +120,8 @@ impl<M: Told> World<M> {
             may(elected && phase == "follower", Action::Elect(node));
             may(left.entries > 0 && leads, Action::Propose(node));
             may(left.retransmissions > 0, Action::Retransmit(node));
-            may(left.heartbeats > 0 && leads, Action::Heartbeat(node));
+            let ticks = leads || bounds.elections == Elections::ByHeartbeat;
+            may(left.heartbeats > 0 && ticks, Action::Heartbeat(node));
             may(!disk.unsynced.is_empty(), Action::Sync(node));
             may(!disk.saving.is_empty(), Action::Save(node));
             if left.crashes > 0 {
@@ -231,18 +176,18 @@ impl<M: Told> World<M> {
         if let Action::Deliver(envelope) = action {
             next.network.arrive(envelope);
         }
-        next.play(action.node(), bounds.writes, play)
+        next.play(action.node(), bounds, play)
     }
 
     /// The state after `node` has played its part in an action; false means that it came to nothing.
     pub fn play(
         mut self,
         node: NodeId,
-        writes: Writes,
+        bounds: &Bounds,
         play: impl FnOnce(&mut Turn<M>) -> Result<bool, Broken>,
     ) -> Option<Stepped<M>> {
         let at = usize::from(node.0) - 1;
-        let mut turn = Turn::of(&self.nodes[at], writes);
+        let mut turn = Turn::of(&self.nodes[at], bounds.writes);
         let played = guarded(|| Ok(play(&mut turn)));
         let failed = |detail| Err(Broken { property: NO_ASSERTION_FAILS, detail });
         match played.unwrap_or_else(failed) {
@@ -254,7 +199,7 @@ impl<M: Told> World<M> {
             }
         }
         let mut changed = false;
-        for envelope in turn.sent.into_iter().filter(|envelope| carries(&envelope.message)) {
+        for envelope in turn.sent.into_iter().filter(|envelope| bounds.carries(envelope)) {
             changed |= self.network.send(envelope);
         }
         let stepped = Shared::new(turn.node);
@@ -276,7 +221,11 @@ impl<M: Told> World<M> {
         for (entry, index) in held {
             match self.decided.get(index as usize) {
                 Some(known) if known == entry => {}
-                None => news.push(entry.to_vec()),
+                None if index as usize == self.decided.len() + news.len() => {
+                    news.push(entry.to_vec());
+                }
+                // What was trimmed in the step that decided it is compared by state alone.
+                None => return,
                 Some(known) => {
                     let (node, one, other) = (at + 1, M::entry(known), M::entry(entry));
                     let detail = format!(
@@ -305,14 +254,4 @@ pub type Stepped<M> = (World<M>, Vec<Answer<<M as ::node::protocol::StateMachine
 fn write(entry: &[u8], number: u8) -> Input<'_> {
     let (client, number, more) = (0, u64::from(number), false);
     Input::Request(Request { client, number, body: Body::Write(entry), more })
-}
-
-/// Whether a message matters here. Heartbeats that nobody leads with only serve the election, which
-/// is a free choice.
-fn carries(message: &Message) -> bool {
-    match message {
-        Message::HeartbeatRequest { leading, .. } => leading.is_some(),
-        Message::HeartbeatReply { .. } => false,
-        _ => true,
-    }
 }

@@ -3,30 +3,42 @@
 //! and to send the same anew costs no state.
 
 use super::shared::Shared;
-use node::protocol::{Envelope, NodeId};
+use node::protocol::Envelope;
+use std::hash::Hash;
 
 /// A set of messages, in an order that depends on nothing but its content.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Network(Vec<Sent>);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Network<T = Envelope>(Vec<Sent<T>>);
 
 /// A message that was sent.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Sent {
-    pub envelope: Shared<Envelope>,
+pub struct Sent<T = Envelope> {
+    pub envelope: Shared<T>,
     /// It arrived since it was last sent: to arrive again it must be duplicated.
     pub arrived: bool,
 }
 
-type Place = (NodeId, NodeId, u64);
-
-fn place(envelope: &Shared<Envelope>) -> Place {
-    // By receiver and sender first, so that a reader finds what concerns a node in one place.
-    (envelope.to, envelope.from, envelope.hash_of())
+/// A message that says where it goes.
+pub trait Addressed: PartialEq + Hash {
+    /// Receiver and sender.
+    fn ends(&self) -> (u16, u16);
 }
 
-impl Network {
+impl Addressed for Envelope {
+    fn ends(&self) -> (u16, u16) {
+        (self.to.0, self.from.0)
+    }
+}
+
+impl<T> Default for Network<T> {
+    fn default() -> Network<T> {
+        Network(Vec::new())
+    }
+}
+
+impl<T: Addressed> Network<T> {
     /// Adds a message; false if the same is still under way.
-    pub fn send(&mut self, envelope: Envelope) -> bool {
+    pub fn send(&mut self, envelope: T) -> bool {
         let envelope = Shared::new(envelope);
         match self.find(&envelope) {
             Ok(at) => std::mem::take(&mut self.0[at].arrived),
@@ -38,22 +50,24 @@ impl Network {
     }
 
     /// Marks a message as arrived.
-    pub fn arrive(&mut self, envelope: &Shared<Envelope>) {
+    pub fn arrive(&mut self, envelope: &Shared<T>) {
         let at = self.find(envelope).expect("only what was sent arrives");
         self.0[at].arrived = true;
     }
 
     /// All messages.
-    pub fn iter(&self) -> impl Iterator<Item = &Sent> {
+    pub fn iter(&self) -> impl Iterator<Item = &Sent<T>> {
         self.0.iter()
     }
 
     /// What became of this very message, if it was sent.
-    pub fn get(&self, envelope: &Shared<Envelope>) -> Option<&Sent> {
+    pub fn get(&self, envelope: &Shared<T>) -> Option<&Sent<T>> {
         self.find(envelope).ok().map(|at| &self.0[at])
     }
 
-    fn find(&self, envelope: &Shared<Envelope>) -> Result<usize, usize> {
+    fn find(&self, envelope: &Shared<T>) -> Result<usize, usize> {
+        // By receiver and sender first, so that a reader finds what concerns a node in one place.
+        let place = |envelope: &Shared<T>| (envelope.ends(), envelope.hash_of());
         self.0.binary_search_by_key(&place(envelope), |sent| place(&sent.envelope))
     }
 }
@@ -61,7 +75,7 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use node::protocol::{Ballot, GroupId, Message};
+    use node::protocol::{Ballot, GroupId, Message, NodeId};
 
     fn prepare(from: u16, round: u64) -> Envelope {
         let ballot = Ballot { round, priority: 0, node: NodeId(from) };

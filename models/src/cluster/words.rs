@@ -89,6 +89,10 @@ impl fmt::Display for Budget {
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} nodes, {}", self.nodes, self.budget)?;
+        let links: Vec<String> = self.links.iter().map(|(a, b)| format!("{a}-{b}")).collect();
+        if !links.is_empty() {
+            write!(f, ", linked {}", links.join(" "))?;
+        }
         if self.candidates.len() < usize::from(self.nodes) {
             let candidates: Vec<String> = self.candidates.iter().map(|n| format!("n{n}")).collect();
             write!(f, ", led by {}", candidates.join(" or "))?;
@@ -192,7 +196,7 @@ impl<M: Told> fmt::Display for Phase<'_, M> {
 
 /// The path to a state, told: each action, what came of it, and what never arrived.
 pub fn story_of<'a, M: Told + 'a>(
-    path: impl Iterator<Item = (&'a World<M>, Option<&'a Action>)> + Clone,
+    path: impl Iterator<Item = (&'a World<M>, Option<&'a (impl fmt::Display + 'a)>)> + Clone,
 ) -> Vec<String> {
     let mut lines = Vec::new();
     let steps = path.clone().zip(path.clone().skip(1)).zip(1..);

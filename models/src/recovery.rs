@@ -1,0 +1,64 @@
+//! Recovery: nodes crash and come back with their disk. To become durable is a step of its own, so
+//! every message waits for the write it vouches for, and a crash loses what was not written yet.
+//!
+//! What the bounds leave out: damaged disks and torn records (those are the simulator's), snapshots.
+
+use crate::catalogue::{Run, Size, Wishes};
+use crate::cluster::{Bounds, Budget, Writes};
+use crate::letters::{Example, run};
+use crate::replication::reachable;
+
+/// What disks and crashes must be able to do.
+fn crashes() -> Vec<Example> {
+    let mut all = reachable();
+    all.extend([
+        Example::sometimes("a node is down while others decide", |_, world| {
+            !world.decided.is_empty() && world.replicas().count() < world.nodes.len()
+        }),
+        Example::sometimes("a promise waits for the disk", |_, world| {
+            world.nodes.iter().any(|node| {
+                let written = node.disk.durable.promise();
+                node.replica.as_ref().is_some_and(|replica| replica.status().promised > written)
+            })
+        }),
+        Example::sometimes("an entry waits for the disk", |_, world| {
+            world.nodes.iter().any(|node| {
+                let written = node.disk.durable.accepted().1;
+                node.replica.as_ref().is_some_and(|replica| replica.status().accepted > written)
+            })
+        }),
+        Example::sometimes("a node that came back is one of the quorum", |_, world| {
+            !world.decided.is_empty()
+                && world.replicas().any(|replica| {
+                    let status = replica.status();
+                    status.boot > 1 && status.accepted.0 > 0
+                })
+        }),
+        Example::sometimes("a crash loses an accepted entry", |_, world| {
+            world.left.entries == 0
+                && world.left.crashes == 0
+                && world.nodes.iter().all(|node| node.disk.durable.accepted().1.0 == 0)
+                && world.nodes.iter().all(|node| node.disk.unsynced.is_empty())
+                && world.replicas().all(|replica| replica.status().accepted.0 == 0)
+        }),
+    ]);
+    all
+}
+
+/// The searches of this model.
+pub fn runs(wishes: &Wishes) -> Vec<Run> {
+    let of = |elections, entries, crashes, candidates: &[u16]| {
+        let budget = Budget { elections, entries, crashes, ..Budget::default() };
+        let candidates = candidates.to_vec();
+        Bounds { writes: Writes::Later, candidates, ..Bounds::new(budget) }
+    };
+    let run = |size, pinned, bounds| run(wishes, size, pinned, bounds, crashes);
+    vec![
+        run(Size::Small, 24_783, of(1, 1, 1, &[1])),
+        run(Size::Small, 74_329, of(1, 1, 1, &[1, 2, 3])),
+        run(Size::Full, 502_371, of(2, 1, 1, &[1])),
+        run(Size::Full, 1_608_220, of(1, 2, 1, &[1])),
+        run(Size::Full, 412_416, of(1, 1, 2, &[1])),
+        run(Size::Full, 1, of(2, 0, 1, &[1, 2])),
+    ]
+}
