@@ -52,6 +52,7 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         let candidates = candidates.to_vec();
         Bounds { writes: Writes::Later, candidates, ..Bounds::new(budget) }
     };
+    let in_turn = |bounds| Bounds { in_turn: true, ..bounds };
     let run = |size, pinned, bounds| run(wishes, size, pinned, bounds, crashes);
     vec![
         run(Size::Small, 24_783, of(1, 1, 1, &[1])),
@@ -59,6 +60,6 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         run(Size::Full, 502_371, of(2, 1, 1, &[1])),
         run(Size::Full, 1_608_220, of(1, 2, 1, &[1])),
         run(Size::Full, 412_416, of(1, 1, 2, &[1])),
-        run(Size::Full, 1, of(2, 0, 1, &[1, 2])),
+        run(Size::Full, 9_076_736, in_turn(of(2, 1, 1, &[1, 2]))),
     ]
 }

@@ -64,6 +64,11 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         Bounds::new(Budget { elections, entries, duplicates, ..Budget::default() })
     };
     let four = |bounds: Bounds| Bounds { nodes: 4, candidates: vec![1, 4], ..bounds };
+    // What the second leader decides, the third must adopt, although the first wrote more.
+    let in_turn = |bounds| {
+        let links = &[(1, 2), (2, 3)];
+        Bounds { candidates: vec![1, 3, 1], in_turn: true, links, ..bounds }
+    };
     let repeating = Budget { elections: 1, entries: 1, retransmissions: 1, ..Budget::default() };
     let beating = Budget { elections: 1, entries: 1, heartbeats: 1, ..Budget::default() };
     vec![
@@ -74,6 +79,7 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         run(Size::Small, 90_817, Bounds::new(beating), gaps),
         run(Size::Small, 127_687, of(2, 1, 0), rivals),
         run(Size::Small, 1_597, four(of(1, 1, 0)), reachable),
+        run(Size::Small, 4_217, in_turn(of(3, 2, 0)), rivals),
         run(Size::Full, 2_622_235, of(2, 1, 1), rivals),
         run(Size::Full, 1_807_219, four(of(2, 1, 0)), rivals),
     ]

@@ -85,6 +85,6 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         run(Size::Small, 31_006, 2, (0, 1), TWICE, retried),
         run(Size::Small, 110_394, 3, (1, 0), PUT_GET, deposed),
         run(Size::Full, 83_998, 2, (0, 1), SWAP, retried),
-        run(Size::Full, 1, 2, (1, 1), TWICE, retried),
+        run(Size::Full, 547_495, 2, (1, 1), TWICE, retried),
     ]
 }

@@ -10,6 +10,8 @@ pub struct Bounds {
     pub nodes: u16,
     /// Who may be elected.
     pub candidates: Vec<u16>,
+    /// The candidates are elected one after the other, each once as often as it is listed.
+    pub in_turn: bool,
     /// When what is written becomes durable.
     pub writes: Writes,
     /// How often each kind of choice may be made on one path.
@@ -64,6 +66,7 @@ impl Bounds {
         Bounds {
             nodes: 3,
             candidates,
+            in_turn: false,
             writes,
             budget,
             elections,
@@ -71,6 +74,15 @@ impl Bounds {
             message_bytes,
             snapshot_every,
             keep,
+        }
+    }
+
+    /// Whether `node` may be elected, with so many elections left.
+    pub fn may_elect(&self, node: NodeId, left: u8) -> bool {
+        let turn = usize::from(self.budget.elections.saturating_sub(left));
+        match self.in_turn {
+            true => left > 0 && self.candidates.get(turn) == Some(&node.0),
+            false => left > 0 && self.candidates.contains(&node.0),
         }
     }
 
@@ -87,11 +99,12 @@ impl Bounds {
             Message::HeartbeatReply { .. } => Some(false),
             _ => None,
         };
-        match self.elections {
+        let matters = match self.elections {
             // Heartbeats that nobody leads with only serve the election.
             Elections::Free => leading != Some(false),
-            Elections::ByHeartbeat => leading.is_some() && self.linked(envelope.from, envelope.to),
-        }
+            Elections::ByHeartbeat => leading.is_some(),
+        };
+        matters && self.linked(envelope.from, envelope.to)
     }
 
     /// Who a node is.

@@ -116,7 +116,7 @@ impl<M: Told> World<M> {
                     actions.push(action);
                 }
             };
-            let elected = left.elections > 0 && bounds.candidates.contains(&node.0);
+            let elected = bounds.may_elect(node, left.elections);
             may(elected && phase == "follower", Action::Elect(node));
             may(left.entries > 0 && leads, Action::Propose(node));
             may(left.retransmissions > 0, Action::Retransmit(node));

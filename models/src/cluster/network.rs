@@ -86,8 +86,12 @@ mod tests {
     #[test]
     fn the_order_of_sending_leaves_no_trace() {
         let (mut one, mut other) = (Network::default(), Network::default());
-        [(1, 1), (2, 1), (1, 2)].map(|(from, round)| one.send(prepare(from, round)));
-        [(1, 2), (1, 1), (2, 1)].map(|(from, round)| other.send(prepare(from, round)));
+        for (from, round) in [(1, 1), (2, 1), (1, 2)] {
+            one.send(prepare(from, round));
+        }
+        for (from, round) in [(1, 2), (1, 1), (2, 1)] {
+            other.send(prepare(from, round));
+        }
         assert!(one == other && one.iter().count() == 3);
     }
 

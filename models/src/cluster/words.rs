@@ -93,8 +93,10 @@ impl fmt::Display for Bounds {
         if !links.is_empty() {
             write!(f, ", linked {}", links.join(" "))?;
         }
-        if self.candidates.len() < usize::from(self.nodes) {
-            let candidates: Vec<String> = self.candidates.iter().map(|n| format!("n{n}")).collect();
+        let candidates: Vec<String> = self.candidates.iter().map(|n| format!("n{n}")).collect();
+        if self.in_turn {
+            write!(f, ", led by {} in turn", candidates.join(", "))?;
+        } else if candidates.len() < usize::from(self.nodes) {
             write!(f, ", led by {}", candidates.join(" or "))?;
         }
         Ok(())
