@@ -57,6 +57,16 @@ pub fn rivals() -> Vec<Example> {
     all
 }
 
+/// What leaders that do not hear each other must be able to do.
+fn quorums() -> Vec<Example> {
+    let mut all = reachable();
+    all.push(Example::sometimes("the second leader decides too", |_, world| {
+        let mut status = world.replicas().map(|replica| replica.status());
+        status.any(|status| status.decided.0 > 0 && status.leads.is_some_and(|b| b.node.0 == 4))
+    }));
+    all
+}
+
 /// The searches of this model.
 pub fn runs(wishes: &Wishes) -> Vec<Run> {
     let run = |size, pinned, bounds, sometimes| run(wishes, size, pinned, bounds, sometimes);
@@ -69,6 +79,11 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         let links = &[(1, 2), (2, 3)];
         Bounds { candidates: vec![1, 3, 1], in_turn: true, links, ..bounds }
     };
+    // Each half of four would be a quorum, if two were enough.
+    let halves = |bounds| {
+        let links = &[(1, 2), (2, 4), (3, 4), (1, 3)];
+        Bounds { candidates: vec![1, 4], in_turn: true, links, ..four(bounds) }
+    };
     let repeating = Budget { elections: 1, entries: 1, retransmissions: 1, ..Budget::default() };
     let beating = Budget { elections: 1, entries: 1, heartbeats: 1, ..Budget::default() };
     vec![
@@ -80,6 +95,7 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         run(Size::Small, 127_687, of(2, 1, 0), rivals),
         run(Size::Small, 1_597, four(of(1, 1, 0)), reachable),
         run(Size::Small, 4_217, in_turn(of(3, 2, 0)), rivals),
+        run(Size::Small, 132_739, halves(of(2, 2, 0)), quorums),
         run(Size::Full, 2_622_235, of(2, 1, 1), rivals),
         run(Size::Full, 1_807_219, four(of(2, 1, 0)), rivals),
     ]
