@@ -159,7 +159,11 @@ impl fmt::Display for Summary {
             let names = if names.is_empty() { String::from("none") } else { names.join(",") };
             let Test { nodes, partitions, seed, .. } = test;
             let Some(results) = results else {
-                writeln!(f, "{:<9} {nodes:>5} {partitions:>6} {seed:>10} {names:>40}", "unended")?;
+                writeln!(
+                    f,
+                    "{:<9} {nodes:>5} {partitions:>6} {seed:>10} {:>29}  {names}",
+                    "unended", ""
+                )?;
                 continue;
             };
             let touching = results.faults.iter().filter(|fault| fault.touched > 0).count();
