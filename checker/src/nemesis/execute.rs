@@ -1,11 +1,14 @@
 //! Carries out a plan: begins each fault, notices when it takes effect, and heals it.
 
+mod heal;
+mod voters;
+
 use std::collections::BTreeMap;
 use std::io;
 
 use node::wire::NodeId;
 
-use super::active::{Active, aim, cut_off};
+use super::active::{Active, aim};
 use super::pace::{Pace, Waited};
 use super::plan::{Fault, Plan, Step};
 use crate::proxy::{Link, Proxy, Sprung, Weather};
@@ -216,120 +219,6 @@ impl Nemesis<'_> {
             self.active[last].touched += 1;
         }
         Ok(())
-    }
-
-    /// Goes on with a fault that waits for what others do.
-    fn look_into_trap(&mut self) -> io::Result<()> {
-        let Some(at) = self.active.iter().position(|active| active.is_trap_set) else {
-            return Ok(());
-        };
-        let Some(sprung) = self.proxy.sprung() else { return Ok(()) };
-        match &sprung {
-            Sprung::Promised { voters, .. } => self.kill_voters(at, voters)?,
-            Sprung::Accepted => {
-                self.active[at].is_trap_set = false;
-                let later = self.active[at].later.take();
-                later.into_iter().for_each(|(_, links)| self.turn(at, links));
-            }
-        }
-        self.tell(self.active[at].step, What::Sprung(sprung));
-        Ok(())
-    }
-
-    /// Kills who has promised, and puts them on the old leader's side of the cut.
-    fn kill_voters(&mut self, at: usize, voters: &[NodeId]) -> io::Result<()> {
-        let order = &self.plan.steps[self.active[at].step].order;
-        let active = &mut self.active[at];
-        // What the old leader and they do together, they and the new one must not undo.
-        let (leader, now_ms) = (active.nodes.clone(), self.pace.now_ms());
-        let left_ms = active.heal_ms.saturating_sub(now_ms);
-        active.later = Some((now_ms + left_ms * 2 / 3, cut_off(&leader, order)));
-        active.nodes.extend(voters);
-        let links = cut_off(&active.nodes, order);
-        let is_down = |active: &Active, node| active.holds_down(node);
-        let mut killed = voters.to_vec();
-        killed.retain(|voter| !self.active.iter().any(|other| is_down(other, *voter)));
-        for voter in &killed {
-            self.cluster.kill(*voter)?;
-        }
-        self.active[at].touched += killed.len() as u64;
-        self.turn(at, links);
-        for voter in &killed {
-            self.cluster.restart(*voter)?;
-        }
-        Ok(())
-    }
-
-    fn heal_due(&mut self, now_ms: u64) -> io::Result<()> {
-        let due = |active: &Active| active.heal_ms <= now_ms;
-        while let Some(at) = self.active.iter().position(due) {
-            self.heal(at)?;
-        }
-        Ok(())
-    }
-
-    /// Nodes that are suspended go on; that they are cut off lasts.
-    fn wake_due(&mut self, now_ms: u64) -> io::Result<()> {
-        for at in 0..self.active.len() {
-            if self.active[at].wakes_ms.take_if(|wakes_ms| *wakes_ms <= now_ms).is_some() {
-                self.resume(&self.active[at].nodes.clone())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets nodes go on that no fault holds any more. Tries all even if one fails.
-    fn resume(&mut self, nodes: &[NodeId]) -> io::Result<()> {
-        let held = |active: &Active, node| active.holds_down(node) || active.holds_still(node);
-        let mut result = Ok(());
-        for &node in nodes {
-            if !self.active.iter().any(|active| held(active, node)) {
-                result = result.and(self.cluster.resume(node));
-            }
-        }
-        result
-    }
-
-    /// Heals what is left, the latest first. Goes on after an error, and returns the first.
-    fn heal_all(&mut self) -> io::Result<()> {
-        let mut healed = Ok(());
-        while let Some(last) = self.active.len().checked_sub(1) {
-            healed = healed.and(self.heal(last));
-        }
-        self.proxy.heal();
-        healed
-    }
-
-    /// Heals a fault, in so far as no other holds the same node or link. Tries all of it even if a
-    /// part fails.
-    fn heal(&mut self, at: usize) -> io::Result<()> {
-        self.notice();
-        let healed = self.active.remove(at);
-        let mut links: Vec<Link> = healed.links.keys().copied().collect();
-        if healed.is_trap_set {
-            self.proxy.take_trap();
-            // It may have cut some of them already.
-            links = self.proxy.links();
-        }
-        self.apply(&links);
-        let mut result = Ok(());
-        for &node in &healed.nodes {
-            let is_down = self.active.iter().any(|other| other.holds_down(node));
-            let clock = self.active.iter().rev().find_map(|other| other.clock_of(node));
-            let done = match healed.fault {
-                // Voters run again already, unless something failed.
-                Fault::Kill(_) | Fault::RestartAll | Fault::KillVoters if !is_down => {
-                    self.cluster.restart(node)
-                }
-                Fault::Pause(_) | Fault::Suspend(_) => self.resume(&[node]),
-                Fault::Clock { .. } => self.cluster.set_clock(node, clock.unwrap_or(100), 0),
-                _ => Ok(()),
-            };
-            result = result.and(done);
-        }
-        let touched = healed.touched(&self.proxy.counters());
-        self.tell(healed.step, What::Healed { touched });
-        result
     }
 
     /// The second half of faults that have one.
