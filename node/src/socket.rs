@@ -110,7 +110,10 @@ impl Socket {
             };
             for (meta, buffer) in metas.iter().zip(&slices).take(count) {
                 self.traffic.received_bytes += meta.len as u64;
-                for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                let received = &buffer[..meta.len];
+                // Whoever sends nothing has sent a datagram, and it would be no chunk.
+                let empty = received.is_empty().then_some(received);
+                for datagram in received.chunks(meta.stride.max(1)).chain(empty) {
                     take(datagram, meta.addr);
                     taken += 1;
                 }
@@ -227,6 +230,23 @@ mod tests {
             assert!(received > 0, "some did fit");
             assert_eq!(drops.count(), Some(1_000 - received));
         }
+    }
+
+    #[test]
+    fn an_empty_datagram_is_one_too() {
+        let mut socket = Socket::bind("127.0.0.1:0".parse().unwrap()).expect("loopback");
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        let to = socket.socket.local_addr().expect("it is bound");
+        let sent: [&[u8]; 4] = [b"", b"before", b"", b"after"];
+        sent.iter().for_each(|datagram| _ = sender.send_to(datagram, to).expect("loopback"));
+        let mut received = Vec::new();
+        while received.len() < sent.len() {
+            socket.wait(Duration::from_secs(10)).expect("the kernel waits");
+            assert!(socket.has_more(), "only {received:?} came");
+            socket.receive(|datagram, _| received.push(datagram.to_vec()));
+        }
+        assert_eq!(received, sent);
+        assert_eq!((socket.traffic.received, socket.traffic.received_bytes), (4, 11));
     }
 
     #[test]
