@@ -7,7 +7,7 @@ use node::wire::NodeId;
 
 use crate::full_disks;
 use crate::injected;
-use crate::load::Load;
+use crate::load::{Load, Summary};
 use crate::nodes::{Nodes, Shape, TIMEOUT, eventually};
 use crate::size::{Line, is_full, size};
 
@@ -46,6 +46,13 @@ pub fn wait_until_caught_up(nodes: &Nodes, id: NodeId) {
     });
 }
 
+/// After so many faults: every acknowledged write is there, and every other was refused for sure.
+fn assert_nothing_is_lost(nodes: &Nodes, load: Load, line: Line, faults: u64) {
+    let Summary { acknowledged, indeterminate } = load.finish(nodes);
+    assert_eq!(indeterminate, 0);
+    line.end(faults, format_args!("{acknowledged} acknowledged, 0 lost; exit 1, one line"));
+}
+
 /// The node that leads, or the first that does not.
 pub fn victim(nodes: &Nodes, is_leader: bool) -> NodeId {
     let leader = nodes.leader(b"k");
@@ -79,12 +86,7 @@ fn a_node_that_cannot_write_stops_and_nothing_is_lost() {
         nodes.start_node(id);
         wait_until_caught_up(&nodes, id);
     }
-    let summary = load.finish(&nodes);
-    assert_eq!(summary.indeterminate, 0);
-    line.end(
-        faults,
-        format_args!("{} acknowledged, 0 lost; exit 1, one line", summary.acknowledged),
-    );
+    assert_nothing_is_lost(&nodes, load, line, faults);
     if is_full() {
         injected::one_call_fails_in_a_cluster();
     }
@@ -131,12 +133,7 @@ fn a_node_that_cannot_save_a_snapshot_stops_and_nothing_is_lost() {
         nodes.start_node(id);
         wait_until_caught_up(&nodes, id);
     }
-    let summary = load.finish(&nodes);
-    assert_eq!(summary.indeterminate, 0);
-    line.end(
-        faults,
-        format_args!("{} acknowledged, 0 lost; exit 1, one line", summary.acknowledged),
-    );
+    assert_nothing_is_lost(&nodes, load, line, faults);
     if is_full() {
         full_disks::a_disk_is_full();
         full_disks::a_log_cannot_grow();
