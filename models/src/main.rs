@@ -22,6 +22,7 @@ mod snapshot;
 
 use campaign::campaign;
 use clap::{Args, Parser, Subcommand};
+use node::cli::Stop;
 use search::{Check, Explore};
 use simulation::{Scenario, Tally};
 use std::collections::BTreeMap;
@@ -79,10 +80,7 @@ const RECOVERY_TIMEOUTS_MAX: f64 = 4.0;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 254 } else { 0 });
-        }
+        Err(error) => return Stop::from(error).report(),
     };
     guard::silence_guarded_panics();
     let simulate = match cli.command {

@@ -6,6 +6,7 @@ use crate::explore;
 use crate::report::grouped;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use node::cli::BAD_ARGUMENTS;
 use stateright::Expectation;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -56,7 +57,6 @@ const HOLDS: u8 = 0;
 const VIOLATED: u8 = 1;
 /// A limit was hit: nothing bad was found in what was seen.
 const TRUNCATED: u8 = 2;
-const BAD_ARGUMENTS: u8 = 254;
 
 /// Prints what there is.
 pub fn list() -> ExitCode {

@@ -40,11 +40,17 @@ fn a_search_that_hit_a_limit_does_not_hold() {
 }
 
 #[test]
-fn an_unknown_model_and_a_taken_address_are_refused_in_a_line() {
+fn bad_arguments_and_a_taken_address_are_refused_in_a_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("some port is free");
     let address = taken.local_addr().expect("it is bound").to_string();
-    let cases: [&[&str]; 3] =
-        [&["check", "raft"], &["explore", "all"], &["explore", "replication", &address]];
+    let cases: [&[&str]; 6] = [
+        &["check", "raft"],
+        &["explore", "all"],
+        &["explore", "replication", &address],
+        &["check"],
+        &["simulate", "--sed", "1"],
+        &["simulate", "--jobs", "0"],
+    ];
     for arguments in cases {
         let output = models(arguments);
         let said = String::from_utf8_lossy(&output.stderr);

@@ -150,12 +150,20 @@ impl Stop {
     }
 }
 
+impl From<clap::Error> for Stop {
+    fn from(error: clap::Error) -> Stop {
+        Stop(error)
+    }
+}
+
 impl fmt::Display for Stop {
     /// Help is for people, and stays as it is; an error is one line, as all our errors are: what is
     /// wrong and what was perhaps meant, without the usage that `--help` begins with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
-        if !self.0.use_stderr() {
+        if !self.0.use_stderr()
+            || self.0.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        {
             return f.write_str(&text);
         }
         let is_general = |part: &&str| part.starts_with("Usage:") || part.starts_with("For more");
@@ -169,7 +177,7 @@ impl fmt::Display for Stop {
 
 /// Reads the command line of `node`, the program's name included.
 pub fn node(arguments: impl IntoIterator<Item = OsString>) -> Result<NodePlan, Stop> {
-    let line = NodeLine::try_parse_from(arguments).map_err(Stop)?;
+    let line = NodeLine::try_parse_from(arguments)?;
     match (line.command, line.run) {
         (Some(NodeCommand::Init(init)), _) => Ok(NodePlan::Init(init.plan())),
         (None, run) => Ok(NodePlan::Run(run.expect("without a command, its flags are required"))),
@@ -178,8 +186,8 @@ pub fn node(arguments: impl IntoIterator<Item = OsString>) -> Result<NodePlan, S
 
 /// Reads the command line of `kv`, the program's name included.
 pub fn kv(arguments: impl IntoIterator<Item = OsString>) -> Result<KvPlan, Stop> {
-    let KvLine { options, command } = KvLine::try_parse_from(arguments).map_err(Stop)?;
-    let request = command.map(KvCommand::request).transpose().map_err(Stop)?;
+    let KvLine { options, command } = KvLine::try_parse_from(arguments)?;
+    let request = command.map(KvCommand::request).transpose()?;
     Ok(KvPlan { options, request })
 }
 
