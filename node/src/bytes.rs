@@ -83,21 +83,20 @@ impl fmt::Display for Text<'_> {
 
 #[cfg(test)]
 pub(crate) mod random {
-    /// SplitMix64. Prints its seed; takes another from `SEED=`.
-    pub(crate) struct Random(u64);
+    use fastrand::Rng;
+
+    /// What tests draw. Prints its seed; takes another from `SEED=`.
+    pub(crate) struct Random(Rng);
 
     impl Random {
         pub(crate) fn seeded() -> Random {
             let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
             println!("SEED={seed}");
-            Random(seed)
+            Random(Rng::with_seed(seed))
         }
 
         pub(crate) fn below(&mut self, bound: u64) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (mixed ^ (mixed >> 31)) % bound
+            self.0.u64(..bound)
         }
 
         pub(crate) fn bytes(&mut self, size_max: u64) -> Vec<u8> {

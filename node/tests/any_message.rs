@@ -101,14 +101,14 @@ fn a_disk_that_contradicts_itself_is_refused_by_name() {
     let (mut refused, mut started) = (BTreeSet::new(), 0);
     for _ in 0..setting("RUNS", search::RUNS) {
         let mut cluster = Cluster::new(false);
-        (0..60 + random.below(200)).for_each(|_| cluster.act(&mut Random(random.next())));
+        (0..60 + random.below(200)).for_each(|_| cluster.act(&mut Random::of(random.next())));
         for _ in 0..20 {
             let at = random.below(3) as usize;
             let mut records = cluster.nodes[at].history.clone();
             (0..1 + random.below(3)).for_each(|_| disk::damage(&mut records, &mut random));
             // Either the disk is refused, or the replica is legal and stays so.
             let live = || -> Result<(), Contradiction> {
-                let (mut cluster, mut random) = (cluster.clone(), Random(random.next()));
+                let (mut cluster, mut random) = (cluster.clone(), Random::of(random.next()));
                 cluster.nodes[at].start_from(&records, &mut random)?;
                 cluster.settle(at);
                 (0..40).for_each(|_| cluster.act_honestly(&mut random));

@@ -1,25 +1,28 @@
-//! Chance that can be repeated: SplitMix64, and the kinds of choice the runs make.
+//! Chance that can be repeated: the kinds of choice the runs make.
+
+use fastrand::Rng;
 
 /// A stream of numbers, the same for the same seed.
-pub struct Random(pub u64);
+pub struct Random(Rng);
 
 impl Random {
+    pub fn of(seed: u64) -> Random {
+        Random(Rng::with_seed(seed))
+    }
+
     /// Prints its seed; takes another from `SEED=`.
     pub fn seeded() -> Random {
         let seed = setting("SEED", 7);
         println!("SEED={seed}");
-        Random(seed)
+        Random::of(seed)
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.u64(..)
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.0.u64(..bound)
     }
 
     /// True one time in `times`.

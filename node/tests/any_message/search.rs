@@ -33,7 +33,7 @@ pub fn search(act: Act, sometimes: &[&str]) {
 fn attempt(run: &[u64], act: Act, traced: bool) -> Result<Met, String> {
     let play = || {
         let mut cluster = Cluster::new(traced);
-        run.iter().for_each(|seed| act(&mut cluster, &mut Random(*seed)));
+        run.iter().for_each(|seed| act(&mut cluster, &mut Random::of(*seed)));
         cluster.met
     };
     panic::catch_unwind(AssertUnwindSafe(play)).map_err(|panic| {

@@ -1,8 +1,9 @@
 //! Damaged logs: a cut, a flipped bit, a part that is gone, bytes that nobody wrote.
 
-use super::disk::{Random, TestDisk};
+use super::disk::TestDisk;
 use super::workload::{FOLDER, LARGE, SMALL};
 use super::{open, position, seed, segment, segments, written};
+use fastrand::Rng;
 use node::protocol::{Ballot, Contradiction, Durable, Entries, GroupId, Index, NodeId, Record};
 use node::wal::format::{self, HEADER_BYTES, Header, Item};
 use node::wal::{Damage, Options, Refused, Wal};
@@ -229,23 +230,23 @@ fn a_missing_or_foreign_part_is_refused() {
 
 #[test]
 fn any_bytes_are_one_encoding_of_a_record_or_bad() {
-    let mut random = Random(seed());
+    let mut random = Rng::with_seed(seed());
     let (disk, _) = written(SMALL, 30, true);
     let valid: Vec<Vec<u8>> =
         segments(&disk).iter().map(|n| disk.bytes(&segment(*n)).expect("it is there")).collect();
     let mut decoded = 0;
     for _ in 0..200_000 {
         // A good record with one byte changed, and its checksum made to fit.
-        let bytes = &valid[random.below(valid.len() as u64) as usize];
+        let bytes = &valid[random.u64(..valid.len() as u64) as usize];
         let mut at = HEADER_BYTES;
-        for _ in 0..random.below(5) {
+        for _ in 0..random.u64(..5) {
             at += format::take(&bytes[at..]).map_or(0, |(_, size)| size);
         }
         let Ok((_, size)) = format::take(&bytes[at..]) else { continue };
         let mut record = bytes[at..at + size].to_vec();
-        let change = random.below(size as u64) as usize;
-        record[change] = random.below(256) as u8;
-        record.truncate(size - (random.below(4) / 3) as usize);
+        let change = random.u64(..size as u64) as usize;
+        record[change] = random.u64(..256) as u8;
+        record.truncate(size - (random.u64(..4) / 3) as usize);
         let checksum = crc32c::crc32c(&record[..4]);
         let checksum = crc32c::crc32c_append(checksum, &record[8..]);
         record[4..8].copy_from_slice(&checksum.to_le_bytes());

@@ -1,5 +1,6 @@
 //! A disk in memory that fails when told to, and forgets in a crash whatever was not synced.
 
+use fastrand::Rng;
 use node::storage::Storage;
 use std::collections::BTreeMap;
 use std::io;
@@ -80,10 +81,10 @@ impl TestDisk {
         let (mut random, kept) = match crash {
             // The machine goes on, and what it has not synced it may still lose later.
             Crash::All => return TestDisk(Arc::new(Mutex::new(state))),
-            Crash::Nothing => (Random(0), 0),
+            Crash::Nothing => (Rng::with_seed(0), 0),
             Crash::Some(seed) => {
-                let mut random = Random(seed);
-                let kept = random.below(all as u64 + 1) as usize;
+                let mut random = Rng::with_seed(seed);
+                let kept = random.u64(..all as u64 + 1) as usize;
                 (random, kept)
             }
         };
@@ -254,29 +255,15 @@ impl Storage for TestDisk {
 }
 
 /// Some sectors as they are in memory, some as they are on the disk.
-fn mixed(file: &Content, random: &mut Random) -> Vec<u8> {
+fn mixed(file: &Content, random: &mut Rng) -> Vec<u8> {
     let sizes = [file.now.len(), file.durable.len()];
-    let mut mixed = vec![0; sizes[random.below(2) as usize]];
+    let mut mixed = vec![0; sizes[random.u64(..2) as usize]];
     for start in (0..mixed.len()).step_by(SECTOR_BYTES) {
-        let from = [&file.now, &file.durable][random.below(2) as usize];
+        let from = [&file.now, &file.durable][random.u64(..2) as usize];
         let end = (start + SECTOR_BYTES).min(mixed.len()).min(from.len());
         if let Some(sector) = from.get(start..end) {
             mixed[start..end].copy_from_slice(sector);
         }
     }
     mixed
-}
-
-/// SplitMix64.
-#[derive(Clone)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }

@@ -1,7 +1,8 @@
 //! Replicas in outline: legal records of a few groups, snapshots as they are needed for them, and a
 //! memory of every state there was, to compare with what a start finds.
 
-use super::disk::{Random, TestDisk};
+use super::disk::TestDisk;
+use fastrand::Rng;
 use node::identity::{DataFolder, Identity};
 use node::protocol::{Ballot, Durable, Entries, GroupId, Index, NodeId, Record};
 use node::snapshot::Images;
@@ -22,7 +23,7 @@ pub type States = BTreeMap<GroupId, Durable>;
 
 /// One node that writes.
 pub struct Workload {
-    pub random: Random,
+    pub random: Rng,
     disk: TestDisk,
     /// The states after each record, the first before any of them.
     pub history: Vec<States>,
@@ -55,7 +56,7 @@ pub fn image(group: GroupId, index: Index) -> Vec<u8> {
 
 impl Workload {
     pub fn new(disk: &TestDisk, seed: u64) -> Workload {
-        let (random, history) = (Random(seed), vec![States::new()]);
+        let (random, history) = (Rng::with_seed(seed), vec![States::new()]);
         Workload { random, disk: disk.clone(), history, durable: 0, idle_from: 2 }
     }
 
@@ -79,8 +80,8 @@ impl Workload {
         batches: usize,
     ) -> io::Result<()> {
         for _ in 0..batches {
-            for _ in 0..=self.random.below(3) {
-                let group = GroupId(self.random.below(3) as u32);
+            for _ in 0..=self.random.u64(..3) {
+                let group = GroupId(self.random.u64(..3) as u32);
                 for record in self.records(group) {
                     if let Some(index) = snapshot_of(&record) {
                         images.save(group, index, &image(group, index))?;
@@ -116,14 +117,14 @@ impl Workload {
         }
         let summary = state.summary().expect("it was created");
         let (promised, (accepted_ballot, accepted)) = (state.promise(), state.accepted());
-        let between = |low: Index, high: Index, random: &mut Random| {
-            Index(low.0 + random.below(high.since(low) + 1))
+        let between = |low: Index, high: Index, random: &mut Rng| {
+            Index(low.0 + random.u64(..high.since(low) + 1))
         };
         let decided = between(summary.decided, accepted, &mut self.random);
-        match self.random.below(10) {
+        match self.random.u64(..10) {
             0 => vec![Record::Promise(self.above(promised))],
             1 => {
-                let from = Index(decided.0 + 1 + self.random.below(3));
+                let from = Index(decided.0 + 1 + self.random.u64(..3));
                 let entries = self.entries();
                 vec![Record::Sync { ballot: promised, from, entries, snapshot: true }]
             }
@@ -145,12 +146,12 @@ impl Workload {
     }
 
     fn above(&mut self, ballot: Ballot) -> Ballot {
-        let node = NodeId(1 + self.random.below(3) as u16);
+        let node = NodeId(1 + self.random.u64(..3) as u16);
         Ballot { round: 0, priority: 0, node }.above(ballot)
     }
 
     fn entries(&mut self) -> Entries {
-        let mut entry = || vec![b'a' + self.random.below(26) as u8; self.random.below(40) as usize];
+        let mut entry = || vec![b'a' + self.random.u64(..26) as u8; self.random.u64(..40) as usize];
         let entries: Vec<Vec<u8>> = (0..3).map(|_| entry()).collect();
         Entries::of(entries.iter().map(Vec::as_slice))
     }

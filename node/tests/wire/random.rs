@@ -1,11 +1,12 @@
 //! Random messages of every kind. Counts in them need not be plausible; a replica checks that.
 
 use super::{Any, AnyAnswer, AnyQuestion};
+use fastrand::Rng;
 use node::protocol::{Ballot, Entries, Index, Leading, Message, NodeId, Report, Round};
 use node::wire::{Answer, Reply, SessionId};
 
-/// SplitMix64. Prints its seed; takes another from `SEED=`.
-pub struct Random(u64);
+/// What the properties draw. Prints its seed; takes another from `SEED=`.
+pub struct Random(Rng);
 
 /// How many kinds of messages `any` can make.
 pub const KINDS: u64 = 16 + 5 + 17;
@@ -14,18 +15,15 @@ impl Random {
     pub fn seeded() -> Random {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
         println!("SEED={seed}");
-        Random(seed)
+        Random(Rng::with_seed(seed))
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.u64(..)
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.0.u64(..bound)
     }
 
     pub fn bytes(&mut self, size_bytes_max: usize) -> Vec<u8> {
@@ -33,9 +31,7 @@ impl Random {
     }
 
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, self.below(at as u64 + 1) as usize);
-        }
+        self.0.shuffle(items);
     }
 
     /// A few bytes changed, lost or added, anywhere.
