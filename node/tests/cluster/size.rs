@@ -6,6 +6,8 @@
 use std::fmt::Display;
 use std::time::Instant;
 
+use fastrand::Rng;
+
 /// Whether the full size is wanted.
 pub fn is_full() -> bool {
     std::env::var_os("FULL").is_some_and(|full| full == "1")
@@ -34,31 +36,31 @@ impl Line {
     }
 }
 
-/// SplitMix64. Prints its seed; takes another from `SEED=`.
-#[derive(Default)]
-pub struct Random(u64);
+/// What the tests draw. Prints its seed; takes another from `SEED=`.
+pub struct Random(Rng);
 
 impl Random {
+    pub fn of(seed: u64) -> Random {
+        Random(Rng::with_seed(seed))
+    }
+
     pub fn seeded(test: &str) -> Random {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
         println!("{test}: SEED={seed}");
-        Random(seed)
+        Random::of(seed)
     }
 
     /// Another one, drawn from this.
     pub fn fork(&mut self) -> Random {
-        Random(self.word())
+        Random(self.0.fork())
     }
 
     pub fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.u64(..)
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.word() % bound
+        self.0.u64(..bound)
     }
 
     pub fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {

@@ -47,7 +47,7 @@ struct Shared {
 impl Tap {
     pub fn in_front_of(node: SocketAddr) -> Tap {
         // It has no use for a random number.
-        Tap::in_weather(node, Weather::default(), Random::default())
+        Tap::in_weather(node, Weather::default(), Random::of(0))
     }
 
     pub fn in_weather(node: SocketAddr, weather: Weather, random: Random) -> Tap {
