@@ -215,17 +215,27 @@ impl Nodes {
         Ok(())
     }
 
-    /// SIGKILL; returns when the node is gone, and whether there was one.
+    /// SIGKILL, unless all are frozen; returns when the node is gone, and whether there was one.
     pub fn kill(&self, id: NodeId) -> bool {
-        let Some(mut child) = self.running().remove(&id) else { return false };
-        let is_killed = matches!(child.try_wait(), Ok(None));
+        let mut running = self.running();
+        // One that ended by itself stays, for `ended` to tell: a kill must not hide a crash.
+        let is_there = |child: &mut Child| matches!(child.try_wait(), Ok(None));
+        if self.is_frozen() || !running.get_mut(&id).is_some_and(is_there) {
+            return false;
+        }
+        let child = running.remove(&id).expect("it was there, and the lock is held");
+        drop(running);
+        self.end(child);
+        true
+    }
+
+    fn end(&self, mut child: Child) {
         // That it is gone already is just as well.
         let _ = child.kill();
         let _ = child.wait();
         if self.site.clocks.is_some() {
             clocks::clean_up(child.id());
         }
-        is_killed
     }
 
     /// SIGSTOP: the node is there, and does nothing. Returns whether there was one.
@@ -360,9 +370,8 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        for id in self.ids() {
-            self.kill(id);
-        }
+        let running = std::mem::take(&mut *self.running());
+        running.into_values().for_each(|child| self.end(child));
     }
 }
 
