@@ -29,7 +29,8 @@ pub struct Access {
 /// What became of an operation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// It happened. Of a read: this was there.
+    /// It happened. Of a read: this was there. Of a compare-and-set: this was told to be there
+    /// afterwards, if it is something else than was to be.
     Ok(Option<String>),
     /// A compare-and-set found something else than it expected, and did nothing.
     Mismatch(String),
@@ -82,7 +83,7 @@ impl<'a> Process<'a> {
             Action::Cas { old, new } => {
                 let old = old.as_ref().map(|old| old.as_bytes());
                 match self.client.cas(key, old, new.as_bytes()) {
-                    Outcome::Ok(_) => Answer::Ok(None),
+                    Outcome::Ok(now) => Answer::Ok((*now != *new.as_bytes()).then(|| text(&now))),
                     Outcome::Fail(Failure::Mismatch(value)) => Answer::Mismatch(text(&value)),
                     Outcome::Fail(Failure::Missing) => Answer::Missing,
                     Outcome::Fail(failure) => Answer::NotExecuted(failure.to_string()),

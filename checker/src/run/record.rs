@@ -23,6 +23,9 @@ pub struct Recorder {
     sighted: Condvar,
 }
 
+/// Who reads what a compare-and-set was told is numbered from here, above all other processes.
+const CONTRADICTED: u64 = 2_000_000_000;
+
 struct Book {
     out: BufWriter<File>,
     index: u64,
@@ -151,6 +154,19 @@ impl Recorder {
         if book.live.completed(process, operation, answer, time) {
             self.sighted.notify_all();
         }
+        drop(book);
+        if let (Action::Cas { new, .. }, Answer::Ok(Some(now))) = (&operation.action, answer) {
+            self.contradicted(process, operation.key, new, now);
+        }
+    }
+
+    /// A compare-and-set that put `new` there was told to have put `now`. No format has a place for
+    /// that, and as a read of `now` it might be legal. So it becomes a read of what nobody wrote.
+    fn contradicted(&self, process: u64, key: usize, new: &str, now: &str) {
+        let told = format!("{now}, told to process {process}, whose cas put {new}");
+        let (reader, read) = (CONTRADICTED + process, Operation::read(key));
+        self.invoked(reader, &read);
+        self.completed(reader, &read, &Answer::Ok(Some(told)));
     }
 
     /// A fault began. Returns its number. `has_quorum`: whether some node now reaches a quorum.
@@ -290,6 +306,7 @@ pub(super) fn value(operation: &Operation) -> Json {
 mod tests {
     use super::*;
     use crate::history::{self, Pairing};
+    use crate::verify;
     use std::fs;
 
     #[test]
@@ -327,6 +344,24 @@ mod tests {
         let ours = recorder.counts();
         assert_eq!((ours.invoked, ours.ok, ours.failed), (7, [2, 1, 0], 3));
         assert_eq!(recorder.faults()[0].ok, [0, 1, 0], "only what succeeded before it was healed");
+    }
+
+    #[test]
+    fn a_compare_and_set_that_tells_another_value_than_it_put_is_invalid() {
+        let swap = Action::Cas { old: None, new: "1.1".to_string() };
+        let swap = Operation { key: 0, action: swap };
+        for (now, word) in [(None, "valid"), (Some("1.0"), "invalid")] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let file = dir.path().join("history.jsonl");
+            let recorder = Recorder::create(&file).expect("a file");
+            recorder.invoked(3, &swap);
+            recorder.completed(3, &swap, &Answer::Ok(now.map(String::from)));
+            recorder.finish().expect("it is written");
+            let judged = verify::judge(&verify::Plan::of_own(), &file, "ours").expect("a history");
+            assert_eq!(judged.finding.name(), word);
+            assert_eq!(recorder.with_live(|live| live.sightings().is_empty()), word == "valid");
+            assert_eq!(recorder.with_live(|live| live.quarrels(&judged)), Vec::<String>::new());
+        }
     }
 
     #[test]
