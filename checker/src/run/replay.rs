@@ -166,6 +166,9 @@ impl Replay {
     }
 }
 
+/// Far behind the end of the longest load.
+const STEP_MS_MAX: u64 = 1_000_000_000;
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Invocation {
@@ -216,6 +219,9 @@ impl Test {
         }
         if heal_ms <= at_ms || *at_ms < last_ms {
             return Err(String::from("a step must heal after it begins, and begin in order"));
+        }
+        if *heal_ms > STEP_MS_MAX {
+            return Err(format!("heal_ms is {heal_ms}: write a number up to {STEP_MS_MAX}"));
         }
         if self.nodes == 1 && matches!(fault, Fault::Partition(_)) {
             return Err(String::from("one node has no partition"));
