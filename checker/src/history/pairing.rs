@@ -322,6 +322,10 @@ impl Pairs<'_> {
         let before = Rank(self.history.events.lines.len() as u32);
         let what = match event.value {
             Datum::Nil => event.function.to_string(),
+            // As our own runs have it: `pause minority: n1`, `healed: pause minority: n1`.
+            Datum::String(text) if text.split(' ').any(|word| word == event.function) => {
+                text.to_string()
+            }
             Datum::String(text) | Datum::Symbol(text) => format!("{} {text}", event.function),
             value => format!("{} {value}", event.function),
         };

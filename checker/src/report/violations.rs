@@ -177,8 +177,7 @@ impl Shows {
         }
         let faults = history.faults.iter().filter_map(|fault| {
             let time_ns = fault.time.filter(|time| (from..=to).contains(time))?;
-            // Behind the kind of the fault, which the rest says again.
-            let (_, what) = fault.what.split_once(' ').unwrap_or(("", &fault.what));
+            let what = fault.what.strip_prefix("note ").unwrap_or(&fault.what);
             let what = what.to_string();
             Some(Moment { time_ns, who: String::from("nemesis"), what, class: "fault" })
         });
