@@ -6,7 +6,8 @@
 //!                           leaders.jsonl   who claimed to lead, and when
 //!                           results.json    the verdict, and what it rests on
 //!                           report.html     all of it, for people
-//!                           nodes/N/        the log, the cluster file and the data of node N
+//!                           nodes/N/        the log, the cluster file and the data of node N, and
+//!                                           how its clock ran, if clocks could be set
 //!   store/latest            the newest of these folders
 //! ```
 
