@@ -12,7 +12,7 @@
 //! - [`run`] and [`store`]: one test from start to verdict, and where its results go;
 //! - [`report`]: the same for people, as a page; [`summary`]: many runs as a table;
 //! - [`mod@bench`]: how fast a cluster is while nothing goes wrong;
-//! - [`verify`] and [`cli`]: the program.
+//! - [`verify`], [`cli`] and [`say`]: the program.
 
 pub mod bench;
 pub mod check;
@@ -26,6 +26,7 @@ pub mod process;
 pub mod proxy;
 pub mod report;
 pub mod run;
+pub mod say;
 pub mod store;
 pub mod summary;
 pub mod verify;

@@ -1,6 +1,6 @@
 //! The program `checker`: parses its arguments and does what they say.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use checker::cli::{self, CRASHED, Guard, Plan};
 use checker::cluster::guard;
 use checker::summary::Summary;
-use checker::{bench, report, run, verify};
+use checker::{bench, report, run, say, verify};
 
 fn main() -> ExitCode {
     let plan = match cli::checker(std::env::args_os()) {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         // Who reads our output has seen enough, as `head` does; what was found is not told.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(CRASHED),
         Err(error) => {
-            eprintln!("checker: {error}");
+            say::aside(format_args!("checker: {error}"));
             ExitCode::from(CRASHED)
         }
     }
@@ -42,12 +42,9 @@ fn main() -> ExitCode {
 /// The exit code of many runs.
 fn code_of_summary(folder: &Path) -> u8 {
     match Summary::read(folder) {
-        Ok(summary) => {
-            print!("{summary}");
-            summary.code()
-        }
+        Ok(summary) => told(say::out(&summary), summary.code()),
         Err(error) => {
-            eprintln!("checker: {error}");
+            say::aside(format_args!("checker: {error}"));
             error.code()
         }
     }
@@ -56,21 +53,29 @@ fn code_of_summary(folder: &Path) -> u8 {
 /// The exit code of a report, whatever it tells.
 fn code_of_report(folder: &Path) -> u8 {
     match report::rebuild(folder) {
-        Ok(file) => {
-            println!("{}", file.display());
-            0
-        }
+        Ok(file) => told(say::out(format_args!("{}\n", file.display())), 0),
         Err(error) => {
-            eprintln!("checker: {error}");
+            say::aside(format_args!("checker: {error}"));
             error.code()
         }
     }
 }
 
+/// This exit code, if what goes with it could be written.
+fn told(written: io::Result<()>, code: u8) -> u8 {
+    written.map_or_else(
+        |error| {
+            say::aside(format_args!("checker: standard output: {error}"));
+            CRASHED
+        },
+        |()| code,
+    )
+}
+
 /// The exit code of a test.
 fn code_of(ended: Result<u8, run::Error>) -> u8 {
     ended.unwrap_or_else(|error| {
-        eprintln!("checker: {error}");
+        say::aside(format_args!("checker: {error}"));
         error.code()
     })
 }
@@ -78,7 +83,7 @@ fn code_of(ended: Result<u8, run::Error>) -> u8 {
 /// The exit code of a measurement.
 fn code_of_bench(plan: &bench::Plan) -> u8 {
     bench::run(plan).unwrap_or_else(|error| {
-        eprintln!("checker: {error}");
+        say::aside(format_args!("checker: {error}"));
         error.code()
     })
 }

@@ -21,6 +21,9 @@ pub(super) struct Test {
     pub keys: u64,
     pub nemesis: Vec<String>,
     pub partitions: u32,
+    /// Faults were not drawn as the command says, but read from an earlier run.
+    #[serde(default)]
+    pub is_replay: bool,
 }
 
 /// What was found: `results.json`.

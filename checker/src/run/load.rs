@@ -21,6 +21,7 @@ use crate::cluster::Nodes;
 use crate::nemesis::{self, Event, Interrupt, Pace as _, WallClock, What};
 use crate::process::{self, Access, Place, Shared};
 use crate::proxy::{Endpoint, Link, Sprung};
+use crate::say;
 use crate::workload::{Draw, Known, Pace};
 
 /// How long an operation may take: some elections, but not a whole fault, so that there is always
@@ -104,7 +105,7 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
             clients.push(scope.spawn(move || process::occupy(place, &access, shared)));
         }
         let monitor = scope.spawn(|| {
-            let ended = watch(scene, interrupts, begun);
+            let ended = watch(scene, interrupts, begun, &is_over);
             is_over.store(true, Ordering::Relaxed);
             interrupt.now();
             ended
@@ -123,7 +124,7 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
         if executed.is_ok() {
             clock.wait_until(plan.time_limit.as_millis() as u64);
         }
-        is_over.store(true, Ordering::Relaxed);
+        is_over.store(true, Ordering::Release);
         let ended = monitor.join().expect("the monitor does not panic");
         for client in clients {
             let done = client.join().expect("clients do not panic");
@@ -159,13 +160,21 @@ pub(super) fn draw(plan: &Plan, place: usize) -> Draw {
 
 /// Looks on until it is over, and returns who ended unasked. Tells of what is impossible, and
 /// freezes the nodes if they are to be.
-fn watch(scene: &Scene<'_>, interrupts: &Interrupts, begun: Instant) -> Vec<(NodeId, ExitStatus)> {
+fn watch(
+    scene: &Scene<'_>,
+    interrupts: &Interrupts,
+    begun: Instant,
+    is_over: &AtomicBool,
+) -> Vec<(NodeId, ExitStatus)> {
     let line = StatusLine::new(scene.plan.time_limit);
     let mut first = None;
     loop {
+        // Before the look: a nemesis that failed at a node that had ended is not to hide that end.
+        let is_over = is_over.load(Ordering::Acquire);
         let ended = scene.nodes.ended();
         let elapsed = begun.elapsed();
-        if !ended.is_empty() || interrupts.came() || elapsed >= scene.plan.time_limit {
+        let is_late = elapsed >= scene.plan.time_limit;
+        if !ended.is_empty() || interrupts.came() || is_over || is_late {
             line.clear();
             return ended;
         }
@@ -180,11 +189,11 @@ fn watch(scene: &Scene<'_>, interrupts: &Interrupts, begun: Instant) -> Vec<(Nod
             scene.nodes.freeze();
             scene.recorder.noted("all nodes are frozen");
             line.clear();
-            eprintln!("checker: invalid, nodes are frozen: {first}");
+            say::aside(format_args!("checker: invalid, nodes are frozen: {first}"));
             return ended;
         }
         if !line.is_seen() {
-            eprintln!("checker: invalid, and the run goes on: {first}");
+            say::aside(format_args!("checker: invalid, and the run goes on: {first}"));
         }
     }
 }
@@ -317,7 +326,7 @@ struct Surgeon<'a>(&'a Nodes);
 
 impl nemesis::Cluster for Surgeon<'_> {
     fn kill(&mut self, node: NodeId) -> io::Result<()> {
-        self.done(!self.0.is_frozen() && self.0.kill(node), node)
+        self.done(self.0.kill(node), node)
     }
 
     fn restart(&mut self, node: NodeId) -> io::Result<()> {

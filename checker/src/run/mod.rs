@@ -8,7 +8,7 @@
 //! how threads, sockets and disks take turns: the same seed is the same test, not the same run.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::history::ReadError;
 use crate::nemesis::{self, Kind};
 use crate::proxy::{Endpoint, Proxy};
 use crate::store::{Folder, located};
-use crate::{report, verify};
+use crate::{report, say, verify};
 
 mod ending;
 mod live;
@@ -135,12 +135,14 @@ struct Finished {
 /// Runs a test, prints what was found, and returns it. Must be called from the main thread: nodes
 /// die with the thread that starts them.
 pub fn run(plan: &Plan) -> Result<Outcome, Error> {
-    eprintln!("seed {}", plan.seed);
+    say::aside(format_args!("seed {}", plan.seed));
     let interrupts = Interrupts::watch().map_err(Error::io("signals"))?;
     let Finished { outcome, verdict, reasons, held, .. } = carry_out(plan, &interrupts)?;
-    write!(io::stdout(), "{verdict}{reasons}").map_err(Error::io("standard output"))?;
+    let told = say::out(format_args!("{verdict}{reasons}"));
+    told.map_err(Error::io("standard output"))?;
     if let Some(nodes) = held {
-        live::hold(&nodes, &interrupts).map_err(Error::io("standard error"))?;
+        let held = say::heard_or_not(live::hold(&nodes, &interrupts));
+        held.map_err(Error::io("standard error"))?;
     }
     Ok(outcome)
 }
@@ -219,7 +221,7 @@ fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
     match report::write(folder.path(), &judged) {
         Ok(file) => reasons.push_str(&format!("  report: {}\n", file.display())),
         // The verdict stands, and is not hidden by that.
-        Err(error) => eprintln!("checker: no report: {error}"),
+        Err(error) => say::aside(format_args!("checker: no report: {error}")),
     }
     let shows_at_ns = judged.shows_at_ns();
     Ok(Finished { outcome, folder, shows_at_ns, verdict, reasons, held })
@@ -258,7 +260,7 @@ impl Plan {
             return Err(Error::NoClocks);
         }
         if library.is_none() {
-            eprintln!("clock is left out: {NO_CLOCKS}");
+            say::aside(format_args!("clock is left out: {NO_CLOCKS}"));
             plan.nemesis.retain(|kind| *kind != Kind::Clock);
         }
         Ok((plan, library))
@@ -287,7 +289,8 @@ impl Plan {
         let flags = store.into_iter().chain(program);
         let flags: String =
             flags.map(|(flag, value)| format!(" --{flag} {}", path(value))).collect();
-        format!("checker run --replay {}{flags}", path(folder.path()))
+        let stop = if self.stop_at_first { " --stop-at-first" } else { "" };
+        format!("checker run --replay {}{flags}{stop}", path(folder.path()))
     }
 
     /// Everything needed to repeat it.
@@ -305,6 +308,7 @@ impl Plan {
             "nemesis_interval_ms": self.nemesis_interval.as_millis() as u64,
             "partitions": self.partitions,
             "stop_at_first": self.stop_at_first,
+            "is_replay": self.recording.is_some(),
             "schedule": schedule,
         })
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::load::Interrupts;
 use super::{Error, Finished, Plan, Replay, carry_out};
 use crate::nemesis::{self, Step};
+use crate::say;
 
 /// What to make smaller.
 #[derive(Clone, Debug)]
@@ -39,12 +40,16 @@ pub fn shrink(shrink: &Shrink) -> Result<u8, Error> {
     let searched = search.search();
     let Some(smallest) = search.smallest.take() else {
         searched?;
-        println!("not invalid in {} tries, so there is nothing to shrink", search.count);
-        println!("  what shows rarely may need more of --tries");
+        let told = say::out(format_args!(
+            "not invalid in {} tries, so there is nothing to shrink\n  \
+             what shows rarely may need more of --tries\n",
+            search.count
+        ));
+        told.map_err(Error::io("standard output"))?;
         return Ok(VACUOUS);
     };
     if let Err(error) = searched {
-        eprintln!("checker: {error}");
+        say::aside(format_args!("checker: {error}"));
     }
     search.tell(&smallest)?;
     Ok(INVALID)
@@ -125,14 +130,14 @@ impl Search<'_> {
         self.count += 1;
         let mut run = carry_out(&self.with(steps, time_limit), self.interrupts)?;
         run.held = None;
-        eprintln!(
+        say::aside(format_args!(
             "{} of {} faults, {:.1} s: try {number} of {}: {}",
             steps.len(),
             self.all().len(),
             time_limit.as_secs_f64(),
             self.tries,
             run.outcome.word
-        );
+        ));
         Ok(Some(run))
     }
 
@@ -182,20 +187,22 @@ impl Search<'_> {
     fn tell(&self, smallest: &Shown) -> Result<(), Error> {
         let Shown { steps, time_limit, run, tries, times } = smallest;
         run.folder.make_latest(&self.plan.store).map_err(Error::io("the store"))?;
-        println!(
-            "invalid · {} of {} faults needed · shows in {times} of {tries} tries · {:.1} of {:.1} s of load",
+        let mut told = format!(
+            "invalid · {} of {} faults needed · shows in {times} of {tries} tries · \
+             {:.1} of {:.1} s of load\n  replay: {}\n",
             steps.len(),
             self.all().len(),
             time_limit.as_secs_f64(),
             self.plan.time_limit.as_secs_f64(),
+            self.plan.replay_command(&run.folder),
         );
-        println!("  replay: {}", self.plan.replay_command(&run.folder));
         if self.interrupts.came() {
-            println!("  ended early, as asked: perhaps fewer would do");
+            told += "  ended early, as asked: perhaps fewer would do\n";
         }
-        steps.iter().for_each(|step| println!("  needed: {}", step.to_string().trim_start()));
-        print!("{}", run.reasons);
-        Ok(())
+        for step in steps {
+            told += &format!("  needed: {}\n", step.to_string().trim_start());
+        }
+        say::out(told + &run.reasons).map_err(Error::io("standard output"))
     }
 }
 
