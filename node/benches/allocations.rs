@@ -54,6 +54,7 @@ fn run(nodes: &Nodes, load: &str, clients: u64, operations: u64) -> Stats {
         sync: Sync::Always,
         log_format: LogFormat::Text,
         log: LogLevel::Off,
+        trace: None,
     };
     let server = Server::open(&run).expect("the leader starts");
     let leader = thread::spawn(|| server.run().expect("the leader runs"));

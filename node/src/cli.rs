@@ -47,6 +47,9 @@ pub struct Run {
     /// The least severe log lines to write
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log: LogLevel,
+    /// Write every step of the replicas to this file, for `models replay`; it grows fast
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 /// When a write counts as durable.

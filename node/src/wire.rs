@@ -96,6 +96,7 @@ pub use drops::{Dropped, Drops};
 pub use frame::Frame;
 pub use inbox::Inbox;
 pub use keys::Keys;
+pub(crate) use message::{decode as decode_message, encode as encode_message};
 pub use overheard::{Overheard, overhear};
 pub use packer::{Packer, Run, TooLarge};
 pub use packet::{Packet, PacketKind};

@@ -44,12 +44,16 @@ fn a_node_runs_with_three_flags() {
         sync: Sync::Always,
         log_format: LogFormat::Text,
         log: LogLevel::Info,
+        trace: None,
     };
     assert_eq!(plan, NodePlan::Run(run.clone()));
     let line = "node --id 65534 --cluster c.json --data d --sync os --log-format json --log debug";
     let plan = node(words(line)).expect("valid");
     let (sync, log_format, log) = (Sync::Os, LogFormat::Json, LogLevel::Debug);
-    assert_eq!(plan, NodePlan::Run(Run { id: NodeId(65534), sync, log_format, log, ..run }));
+    let plan_of = Run { id: NodeId(65534), sync, log_format, log, ..run.clone() };
+    assert_eq!(plan, NodePlan::Run(plan_of));
+    let plan = node(words("node --id 1 --cluster c.json --data d --trace t")).expect("valid");
+    assert_eq!(plan, NodePlan::Run(Run { trace: Some("t".into()), ..run }));
 }
 
 #[test]

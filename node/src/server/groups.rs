@@ -6,6 +6,7 @@ use crate::kv::{Reply, Store};
 use crate::protocol::{
     Answer, Body, Envelope, GroupId, Input, NodeId, Output, Replica, Request, Synced, Unsynced,
 };
+use crate::trace::Trace;
 use crate::wal::{Wal, WriteNumber};
 use std::collections::VecDeque;
 use std::io;
@@ -28,6 +29,8 @@ pub struct Groups {
     /// Under way to the disk, oldest first.
     unsynced: VecDeque<(WriteNumber, usize, Unsynced)>,
     now: Instant,
+    /// Where every step is written down, if somebody asked for it.
+    trace: Option<Trace>,
 }
 
 /// A replica and what it wants.
@@ -56,13 +59,15 @@ impl Group {
 }
 
 impl Groups {
-    /// Starts the replicas. `partitions`: how many groups the cluster has.
+    /// Starts the replicas. `partitions`: how many groups the cluster has. `trace`: with the starts
+    /// of these replicas and their first writes.
     pub fn new(
         groups: Vec<Group>,
         partitions: u32,
         timers: Timers,
         wal: Wal,
         saver: Saver,
+        trace: Option<Trace>,
     ) -> Groups {
         let mut positions = vec![None; partitions as usize];
         for (at, group) in groups.iter().enumerate() {
@@ -70,8 +75,18 @@ impl Groups {
         }
         let (touched, appended, unsynced) = (Vec::new(), Vec::new(), VecDeque::new());
         let now = Instant::now();
-        let mut groups =
-            Groups { groups, positions, touched, timers, wal, saver, appended, unsynced, now };
+        let mut groups = Groups {
+            groups,
+            positions,
+            touched,
+            timers,
+            wal,
+            saver,
+            appended,
+            unsynced,
+            now,
+            trace,
+        };
         for at in 0..groups.groups.len() {
             let synced = groups.groups[at].synced;
             groups.step(at, Input::Synced(synced));
@@ -139,7 +154,8 @@ impl Groups {
         while let Some((group, needed)) = self.wal.snapshot_named()? {
             self.saver.retire(group, needed);
         }
-        Ok(())
+        // A turn takes no step after this.
+        self.trace.as_mut().map_or(Ok(()), Trace::flush)
     }
 
     /// Hands out the messages and answers of this turn, and does what else is wanted.
@@ -176,7 +192,10 @@ impl Groups {
     fn step(&mut self, at: usize, input: Input<'_>) {
         let group = &mut self.groups[at];
         group.expects_more &= matches!(input, Input::Request(_));
-        group.replica.step(input, &mut group.output);
+        match &mut self.trace {
+            None => group.replica.step(input, &mut group.output),
+            Some(trace) => trace.step(&mut group.replica, input, &mut group.output),
+        }
         if !std::mem::replace(&mut group.is_touched, true) {
             self.touched.push(at);
         }
@@ -200,6 +219,9 @@ impl Groups {
         for at in &self.touched {
             let Group { id, output, .. } = &mut self.groups[*at];
             if let Some(write) = output.take_write() {
+                if let Some(trace) = &mut self.trace {
+                    trace.write(*id, &write);
+                }
                 self.wal.append(*id, &write.records);
                 self.appended.push((*at, write.unsynced));
                 output.recycle(write.records);

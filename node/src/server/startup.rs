@@ -16,6 +16,7 @@ use crate::protocol::{
 use crate::snapshot::{Images, Unusable};
 use crate::socket::KernelDrops;
 use crate::storage::Disk;
+use crate::trace::Trace;
 use crate::wal::{self, Opened, Options, SyncMode, Wal};
 use std::fmt;
 use std::io;
@@ -94,10 +95,12 @@ pub fn open(
     let thread = |error| Failure::Machine("cannot start a thread", error);
     images.remove_unfinished().map_err(disk)?;
 
+    let trace = run.trace.as_deref().map(|path| Trace::begin(path, run.id)).transpose();
+    let mut trace = trace.map_err(|error| Failure::Machine("cannot trace", error))?;
     let mut begun = Vec::new();
     for config in Table::new(cluster).replicas(run.id, cluster) {
         let durable = groups.remove(&config.group);
-        begun.push(begin(config, durable, folder.is_new(), &images, &mut wal)?);
+        begun.push(begin(config, durable, folder.is_new(), &images, &mut wal, &mut trace)?);
     }
     // Before anything is sent: a boot number that is not durable could be used twice.
     let number = wal.write().map_err(disk)?;
@@ -118,7 +121,7 @@ pub fn open(
         Failure::Machine("no random numbers", io::Error::other(error.to_string()))
     };
     let timers = Timers::new(cluster.timing, begun.len(), getrandom::u64().map_err(random)?);
-    let groups = Groups::new(begun, cluster.partitions, timers, wal, saver);
+    let groups = Groups::new(begun, cluster.partitions, timers, wal, saver, trace);
     let mut token_key = [0; blake3::KEY_LEN];
     getrandom::fill(&mut token_key).map_err(random)?;
     let secret = secret.map_or(&[][..], |secret| secret.bytes());
@@ -137,16 +140,25 @@ fn begin(
     is_new: bool,
     images: &Images<Disk>,
     wal: &mut Wal,
+    trace: &mut Option<Trace>,
 ) -> Result<Begun, Failure> {
     let (group, mut output) = (config.group, Output::default());
     let replica = match durable {
         // Nobody was told anything by a node whose first write did not last.
-        None if is_new => Replica::create(config, Store::default(), &mut output),
+        None if is_new => {
+            if let Some(trace) = trace {
+                trace.start(&config, None, None);
+            }
+            Replica::create(config, Store::default(), &mut output)
+        }
         None => return Err(Failure::Unknown(group)),
         Some(durable) => {
             let index = durable.snapshot();
             let image = (index > Index::ZERO).then(|| images.load(group, index)).transpose();
             let image = image.map_err(Failure::Snapshot)?.map(Image::new);
+            if let Some(trace) = trace {
+                trace.start(&config, Some(&durable), image.as_ref());
+            }
             let replica = Replica::recover(config, Store::default(), durable, image, &mut output)
                 .map_err(|contradiction| Failure::Replica(group, contradiction))?;
             let status = replica.status();
@@ -156,6 +168,9 @@ fn begin(
         }
     };
     let write = output.take_write().expect("a start is recorded");
+    if let Some(trace) = trace {
+        trace.write(group, &write);
+    }
     wal.append(group, &write.records);
     output.recycle(write.records);
     Ok((replica, output, write.unsynced))

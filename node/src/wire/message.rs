@@ -15,7 +15,7 @@ const CONNECTED: u8 = 1;
 const HAPPY: u8 = 2;
 
 /// Appends the content of the frame; returns its kind and flags.
-pub(super) fn encode(message: &Message, bytes: &mut Vec<u8>) -> (u8, u8) {
+pub(crate) fn encode(message: &Message, bytes: &mut Vec<u8>) -> (u8, u8) {
     let to = Writer(bytes);
     match message {
         Message::Prepare { ballot } => {
@@ -88,7 +88,7 @@ pub(super) fn encode(message: &Message, bytes: &mut Vec<u8>) -> (u8, u8) {
 }
 
 /// Reads back exactly what `encode` writes. Allocates for entries and pieces of snapshots only.
-pub(super) fn decode(kind: u8, flags: u8, content: &[u8]) -> Result<Message, Malformed> {
+pub(crate) fn decode(kind: u8, flags: u8, content: &[u8]) -> Result<Message, Malformed> {
     let mut from = Reader(content);
     let from = &mut from;
     let known_flags = match kind {
