@@ -1,6 +1,6 @@
 //! Drives the protocol core of Quorate where everything can be made to go wrong: `check` searches
 //! every interleaving of a small cluster, `explore` shows them in a browser, and `simulate` runs
-//! whole clusters in virtual time, drawn from seeds.
+//! whole clusters in virtual time, drawn from seeds. `replay` repeats what a real node did.
 
 mod campaign;
 mod catalogue;
@@ -14,6 +14,7 @@ mod guard;
 mod hash;
 mod letters;
 mod recovery;
+mod replay;
 mod replication;
 mod report;
 mod search;
@@ -23,6 +24,7 @@ mod snapshot;
 use campaign::campaign;
 use clap::{Args, Parser, Subcommand};
 use node::cli::Stop;
+use replay::Replay;
 use search::{Check, Explore};
 use simulation::{Scenario, Tally};
 use std::collections::BTreeMap;
@@ -33,7 +35,7 @@ use std::time::Instant;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 clean, 1 a violation was found, 2 a limit was hit, 254 bad arguments."
+    after_help = "Exit codes: 0 clean, 1 a violation or a difference was found, 2 a limit was hit, 254 bad arguments."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -50,6 +52,8 @@ enum Command {
     Explore(Explore),
     /// Run seeded clusters in virtual time: faults, then a calm in which all must be well.
     Simulate(Simulate),
+    /// Feed the core what a real node, run with --trace, fed it: does it do the same again?
+    Replay(Replay),
 }
 
 #[derive(Args)]
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Command::List => return search::list(),
         Command::Check(check) => return check.run(),
         Command::Explore(explore) => return explore.run(),
+        Command::Replay(replay) => return replay.run(),
         Command::Simulate(simulate) => simulate,
     };
     let clean = match simulate.scenario {
