@@ -70,7 +70,8 @@ impl Replay {
     }
 }
 
-/// Replays all lives of a node. Fails with the number of a line.
+/// Replays all lives of a node. Fails with the number of a line,
+/// zero if no line is to blame.
 fn replay(file: impl BufRead) -> Result<Covered, (u64, Stop)> {
     let (mut covered, mut replicas) = (Covered::default(), BTreeMap::new());
     // Half a line is a node's last; what comes next, if anything, is another life.
@@ -78,7 +79,7 @@ fn replay(file: impl BufRead) -> Result<Covered, (u64, Stop)> {
     let mut is_begun = false;
     for (number, text) in (1..).zip(file.split(b'\n')) {
         let at = |stop| (number, stop);
-        let text = text.map_err(|error| at(unreadable(&error)))?;
+        let text = text.map_err(|error| (0, unreadable(&error)))?;
         let line = std::str::from_utf8(&text).map_err(|_| "no text".to_owned());
         let line = line.and_then(Line::parse);
         if let Some((number, why)) = torn.take() {
