@@ -2,8 +2,8 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,9 @@ use node::client::{Client, Cluster, Outcome};
 use node::wire::NodeId;
 use serde_json::Value as Json;
 
-/// The node, which cargo builds beside us; built now if only this crate's tests were asked for.
-fn node() -> PathBuf {
-    let checker = Path::new(env!("CARGO_BIN_EXE_checker"));
-    let release = checker.parent().is_some_and(|folder| folder.ends_with("release"));
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "node", "--bin", "node"]);
-    build.args(release.then_some("--release"));
-    assert!(build.status().expect("cargo runs").success(), "the node is built");
-    checker.with_file_name("node")
-}
+mod runs;
+
+use runs::{node, text};
 
 fn bench(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_checker"));
@@ -35,16 +28,11 @@ fn own(flags: &[&str]) -> Command {
     command
 }
 
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}{}", text(&output.stdout), text(&output.stderr))
-}
-
 /// The result of a bench that ends well.
 fn result(mut command: Command) -> Json {
     let output = command.arg("--json").output().expect("it runs");
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(output.stderr.is_empty(), "quiet in a pipe: {}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(output.stderr.is_empty(), "quiet in a pipe: {}", text(&output));
     serde_json::from_slice(&output.stdout).expect("one object")
 }
 
@@ -105,7 +93,7 @@ fn a_table_names_all_there_is_and_the_folder_is_kept_if_one_is_given() {
     let store = tempfile::tempdir().expect("a folder");
     let flags = ["--baseline", "--store", store.path().to_str().expect("a plain path")];
     let output = own(&flags).output().expect("it runs");
-    let text = said(&output);
+    let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     let rows = ["put ", "get ", "both ", "0 failed, 0 indeterminate", "node 3", "clients "];
     for row in rows.into_iter().chain(["echo by a quorum", "one append and fdatasync", "results"]) {
@@ -186,7 +174,7 @@ fn an_interrupted_bench_tells_what_there_is() {
     let interrupt = Command::new("kill").args(["-INT", &bench.id().to_string()]).status();
     assert!(interrupt.expect("kill runs").success());
     let output = bench.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let result: Json = serde_json::from_slice(&output.stdout).expect("one object");
     assert_eq!(result["ended_early"], true);
     assert!(number(&result, "/ok") > 0);
@@ -198,7 +186,7 @@ fn what_cannot_be_measured_is_said_in_one_line() {
     let missing = store.path().join("none.json");
     let refused = |flags: &[&str]| {
         let output = bench(flags).output().expect("it runs");
-        assert!(output.stdout.is_empty(), "{}", said(&output));
+        assert!(output.stdout.is_empty(), "{}", text(&output));
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, error) = refused(&["--cluster", missing.to_str().expect("a plain path")]);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,16 +16,7 @@ use serde_json::json;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
-/// The node, which cargo builds beside us; built now if only this crate's tests were asked for.
-fn program() -> PathBuf {
-    let checker = Path::new(env!("CARGO_BIN_EXE_checker"));
-    let release = checker.parent().is_some_and(|folder| folder.ends_with("release"));
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "node", "--bin", "node"]);
-    build.args(release.then_some("--release"));
-    assert!(build.status().expect("cargo runs").success(), "the node is built");
-    checker.with_file_name("node")
-}
+mod runs;
 
 /// A node that does not outlive the test.
 struct Process(Child);
@@ -61,7 +52,7 @@ fn start(dir: &Path, id: NodeId, nodes: &[(NodeId, SocketAddr)], proxy: &Proxy) 
     let own = nodes.iter().find(|(node, _)| *node == id).expect("a member").1;
     let seen = |peer| if peer == id { own } else { proxy.address(Endpoint::Node(id), peer) };
     view(&file, seen);
-    let mut node = Command::new(program());
+    let mut node = Command::new(runs::node());
     node.arg("--id").arg(id.0.to_string()).arg("--cluster").arg(file);
     node.arg("--data").arg(dir.join(format!("data-{}", id.0)));
     let log = File::create(dir.join(format!("{}.log", id.0))).expect("a log file");
