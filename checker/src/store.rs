@@ -19,8 +19,12 @@ use std::time::SystemTime;
 
 use serde_json::Value as Json;
 
-const TEST: &str = "test.json";
-const HISTORY: &str = "history.jsonl";
+// The names of what a run leaves in its folder.
+pub(crate) const TEST: &str = "test.json";
+pub(crate) const HISTORY: &str = "history.jsonl";
+pub(crate) const LEADERS: &str = "leaders.jsonl";
+pub(crate) const RESULTS: &str = "results.json";
+pub(crate) const REPORT: &str = "report.html";
 
 /// The folder of one run.
 #[derive(Clone, Debug)]
@@ -83,7 +87,7 @@ impl Folder {
 
     /// Where it is written who claimed to lead.
     pub fn leaders(&self) -> PathBuf {
-        self.0.join("leaders.jsonl")
+        self.0.join(LEADERS)
     }
 
     /// Writes how to repeat the run.
@@ -93,7 +97,7 @@ impl Folder {
 
     /// Writes what was found.
     pub fn write_results(&self, results: &Json) -> io::Result<()> {
-        self.write("results.json", results)
+        self.write(RESULTS, results)
     }
 
     fn write(&self, name: &str, content: &Json) -> io::Result<()> {

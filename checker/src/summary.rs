@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::nemesis::Kind;
+use crate::store;
 
 /// Why there is no summary.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Summary {
 /// The folders of runs, at whatever depth; `latest` is there already by its own name.
 fn find(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     let failed = |error| Error::Io(folder.to_path_buf(), error);
-    if folder.join("test.json").exists() {
+    if folder.join(store::TEST).exists() {
         found.push(folder.to_path_buf());
         return Ok(());
     }
@@ -129,9 +130,9 @@ impl Run {
             let text = fs::read(&file).map_err(|error| Error::Io(file.clone(), error))?;
             Ok((file, text))
         };
-        let (file, text) = parse("test.json")?;
+        let (file, text) = parse(store::TEST)?;
         let test = serde_json::from_slice(&text).map_err(|error| Error::Unfit(file, error))?;
-        let results = match parse("results.json") {
+        let results = match parse(store::RESULTS) {
             Err(Error::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
             read => {
                 let (file, text) = read?;

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::history::ReadError;
+use crate::store;
 use crate::verify::{self, Judged};
 
 mod choice;
@@ -54,7 +55,7 @@ pub enum Error {
 }
 
 /// What must be there.
-const FILES: [&str; 3] = ["test.json", "history.jsonl", "results.json"];
+const FILES: [&str; 3] = [store::TEST, store::HISTORY, store::RESULTS];
 
 /// Judges the history in the folder of a run again, and writes its report. Returns where that is.
 pub fn rebuild(folder: &Path) -> Result<PathBuf, Error> {
@@ -63,7 +64,7 @@ pub fn rebuild(folder: &Path) -> Result<PathBuf, Error> {
     }
     // Before a history is judged for minutes.
     stored::test(folder)?;
-    let file = folder.join("history.jsonl");
+    let file = folder.join(store::HISTORY);
     let name = file.to_string_lossy();
     let judged = verify::judge(&verify::Plan::of_own(), &file, &name);
     let judged = judged.map_err(|error| match error {
@@ -75,7 +76,7 @@ pub fn rebuild(folder: &Path) -> Result<PathBuf, Error> {
 
 /// Writes the report of a run whose history was just judged. Returns where it is.
 pub(crate) fn write(folder: &Path, judged: &Judged<'_>) -> Result<PathBuf, Error> {
-    let file = folder.join("report.html");
+    let file = folder.join(store::REPORT);
     let page = page::page(folder, judged)?;
     fs::write(&file, page).map_err(|error| Error::io(&file, error))?;
     Ok(file)

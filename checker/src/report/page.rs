@@ -18,6 +18,7 @@ use super::stored::{self, Results, Test};
 use super::violations::{self, Shows};
 use super::{Error, embedded};
 use crate::explain::Duration;
+use crate::store;
 use crate::verify::{Finding, Judged};
 
 /// More rows of the table of faults nobody reads; `results.json` has all.
@@ -69,8 +70,8 @@ impl Findings<'_> {
     fn read<'a>(folder: &Path, judged: &'a Judged<'a>) -> Result<Findings<'a>, Error> {
         let (test, results) = (stored::test(folder)?, stored::results(folder)?);
         let begun_at = humantime::parse_rfc3339(&results.begun_at)
-            .map_err(|error| Error::malformed(&folder.join("results.json"), error))?;
-        let history = folder.join("history.jsonl");
+            .map_err(|error| Error::malformed(&folder.join(store::RESULTS), error))?;
+        let history = folder.join(store::HISTORY);
         let spans = operations::read(&history)?;
         let healed = results.faults.iter().map(|fault| fault.healed_ns.unwrap_or(fault.begun_ns));
         let ends = spans.iter().map(|span| span.ended).chain(healed);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::Error;
+use crate::store;
 
 /// What was asked for: `test.json`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -74,7 +75,7 @@ pub(super) struct Sighting {
 
 /// Reads what was asked for. Of another version, it is an error.
 pub(super) fn test(folder: &Path) -> Result<Test, Error> {
-    let file = folder.join("test.json");
+    let file = folder.join(store::TEST);
     let test: Json = json(&file, &text(&file)?)?;
     let ours = env!("CARGO_PKG_VERSION");
     match &test["version"] {
@@ -90,13 +91,13 @@ pub(super) fn test(folder: &Path) -> Result<Test, Error> {
 
 /// Reads what was found.
 pub(super) fn results(folder: &Path) -> Result<Results, Error> {
-    let file = folder.join("results.json");
+    let file = folder.join(store::RESULTS);
     json(&file, &text(&file)?)
 }
 
 /// Reads who was seen to lead; nothing if that was not recorded.
 pub(super) fn sightings(folder: &Path) -> Result<Vec<Sighting>, Error> {
-    let file = folder.join("leaders.jsonl");
+    let file = folder.join(store::LEADERS);
     if !file.exists() {
         return Ok(Vec::new());
     }
