@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use node::wire::NodeId;
 
-use super::load::Interrupts;
+use super::Interrupts;
 use super::{BOOT, Error, Scene};
 use crate::cluster;
 use crate::process::{Access, Answer, Process};

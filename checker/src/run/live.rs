@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::load::Interrupts;
+use super::Interrupts;
 use crate::cluster::Nodes;
 use crate::history::Shown;
 use crate::linearizability::Verdict;

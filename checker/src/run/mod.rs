@@ -7,8 +7,6 @@
 //! The seed decides which operations are asked for and which faults are planned. It does not decide
 //! how threads, sockets and disks take turns: the same seed is the same test, not the same run.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,13 +15,15 @@ use serde_json::json;
 
 use crate::cluster::clocks::Library;
 use crate::cluster::{self, Nodes, Site};
-use crate::history::ReadError;
 use crate::nemesis::{self, Kind};
 use crate::proxy::{Endpoint, Proxy};
-use crate::store::{Folder, located};
+use crate::store::Folder;
 use crate::{report, say, verify};
 
 mod ending;
+mod error;
+mod faults;
+mod interrupts;
 mod live;
 mod load;
 mod observer;
@@ -31,18 +31,22 @@ mod outcome;
 mod record;
 mod replay;
 mod shrink;
+mod status_line;
 mod told;
 
 use ending::Ending;
+use error::NO_CLOCKS;
 use observer::Observer;
 
 pub(crate) use ending::FINAL_READERS;
+pub use error::Error;
+pub(crate) use interrupts::Interrupts;
 pub use live::{Live, Sighting};
-pub(crate) use load::{Interrupts, StatusLine};
 pub use outcome::Outcome;
 pub use record::{Counts, Fault, Recorder};
 pub use replay::{Recording, Replay, Unfit};
 pub use shrink::{Shrink, shrink};
+pub(crate) use status_line::StatusLine;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -77,30 +81,6 @@ pub struct Plan {
     pub command: String,
     /// What of an earlier run is repeated: not drawn from the seed, but as it was.
     pub recording: Option<Recording>,
-}
-
-/// Why there is no verdict.
-#[derive(Debug)]
-pub enum Error {
-    /// There is no program to judge.
-    NoProgram(PathBuf),
-    /// The options contradict each other.
-    Impossible(&'static str),
-    /// This machine has no means to set the clocks of nodes.
-    NoClocks,
-    /// What is to be replayed is none of our runs.
-    Unfit(Unfit),
-    /// There is no cluster.
-    Cluster(cluster::Error),
-    /// A file, a socket or a signal failed.
-    Io {
-        /// What was to be done.
-        what: &'static str,
-        /// Why it was not.
-        error: io::Error,
-    },
-    /// Our own history is none.
-    History(ReadError),
 }
 
 /// All that a run consists of.
@@ -244,10 +224,6 @@ pub(crate) fn program(node_bin: Option<&Path>) -> Result<PathBuf, Error> {
     absolute.ok_or(Error::NoProgram(program))
 }
 
-/// Why clocks cannot be set, and what to do about it.
-const NO_CLOCKS: &str =
-    "there is no libfaketime to set the clocks of nodes: install the package faketime";
-
 impl Plan {
     /// The plan as this machine can carry it out, and what sets clocks if that is needed.
     fn with_clocks(&self) -> Result<(Plan, Option<Library>), Error> {
@@ -313,48 +289,3 @@ impl Plan {
         })
     }
 }
-
-impl Error {
-    /// The exit code that tells it.
-    pub fn code(&self) -> u8 {
-        match self {
-            Error::NoProgram(_) | Error::Impossible(_) | Error::NoClocks | Error::Unfit(_) => {
-                crate::cli::BAD_ARGUMENTS
-            }
-            _ => crate::cli::CRASHED,
-        }
-    }
-
-    /// The history failed.
-    fn file(path: &Path) -> impl Fn(io::Error) -> Error {
-        let located = located(path);
-        move |error| Error::Io { what: "the history", error: located(error) }
-    }
-
-    fn io(what: &'static str) -> impl Fn(io::Error) -> Error {
-        move |error| Error::Io { what, error }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::NoProgram(path) => write!(
-                f,
-                "{}: no such program; build it with `cargo build -p node`, or name one with --node-bin",
-                path.display()
-            ),
-            Error::Impossible(why) => write!(f, "--nemesis: {why}"),
-            Error::NoClocks => write!(f, "--nemesis clock: {NO_CLOCKS}, or leave clock out"),
-            Error::Unfit(unfit) => write!(f, "--replay {unfit}"),
-            Error::Cluster(error) => write!(f, "{error}"),
-            Error::Io { what, error } if error.kind() == io::ErrorKind::StorageFull => {
-                write!(f, "{what}: {error}; make room, or name another --store")
-            }
-            Error::Io { what, error } => write!(f, "{what}: {error}"),
-            Error::History(error) => write!(f, "what was recorded is no history: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}

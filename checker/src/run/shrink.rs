@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::load::Interrupts;
+use super::Interrupts;
 use super::{Error, Finished, Plan, Replay, carry_out};
 use crate::nemesis::{self, Step};
 use crate::say;
