@@ -3,11 +3,32 @@
 //! That nobody listens is no failure of ours, and must not cost a run its verdict, nor its exit code.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, StdoutLock, Write};
 
-/// Writes to standard output. An error is that of a full disk and the like, not of a closed pipe.
+/// Standard output, for as long as anybody listens. Errors are those of a full disk and the like.
+pub struct Out(StdoutLock<'static>);
+
+impl Out {
+    /// Nobody else prints meanwhile.
+    pub fn lock() -> Out {
+        Out(io::stdout().lock())
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        heard_or_not(self.0.write_all(bytes)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        heard_or_not(self.0.flush())
+    }
+}
+
+/// Writes to standard output.
 pub fn out(text: impl fmt::Display) -> io::Result<()> {
-    heard_or_not(write!(io::stdout(), "{text}").and_then(|()| io::stdout().flush()))
+    let mut out = Out::lock();
+    write!(out, "{text}").and_then(|()| out.flush())
 }
 
 /// Writes a line to standard error. If that fails, there is nobody to tell.

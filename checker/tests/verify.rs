@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -61,6 +61,18 @@ fn code_of(verdict: &str) -> i32 {
         "invalid" => 1,
         "unknown" => 2,
         other => panic!("{other} is no verdict of a fixture"),
+    }
+}
+
+#[test]
+fn who_reads_no_further_still_gets_the_exit_code() {
+    for (name, verdict) in fixtures().into_iter().filter(|(_, verdict)| verdict != "unknown") {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_checker"));
+        command.arg("verify").arg(name).current_dir(histories());
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let status = command.stdout(writer).status().expect("the program is built");
+        assert_eq!(status.code(), Some(code_of(&verdict)));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -13,6 +13,7 @@ use super::load::Kind;
 use super::meter::{Counters, Cpu, OfNode};
 use super::subject::{Opened, Own, Subject};
 use super::{Error, Measured, Plan};
+use crate::say;
 
 /// Shares of the operations, and what the time is called that so many took at most.
 const SHARES: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
@@ -22,7 +23,7 @@ pub(super) fn tell(plan: &Plan, measured: &Measured, opened: &Opened) -> Result<
     let report = Report { plan, measured };
     let json = report.json();
     let kept = opened.keep(&json).map_err(Error::io("the store"))?;
-    let mut out = io::stdout().lock();
+    let mut out = say::Out::lock();
     let printed = match plan.json {
         true => writeln!(out, "{json}"),
         false => write!(out, "{}", report.text(opened.is_in_memory())).and_then(|()| {

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::history::{self, Format, History, Keyed, Pairing, ReadError, Value};
 use crate::linearizability::{self, Bounds, Model, Unproven, Verdict, Violation};
+use crate::say;
 
 mod json;
 mod told;
@@ -104,11 +105,11 @@ pub fn verify(plan: &Plan) -> io::Result<Finding> {
         None => None,
         Some((_, Ok(file))) => Some(io::BufWriter::new(file)),
         Some((path, Err(error))) => {
-            eprintln!("checker: --proof {}: {error}", path.display());
+            say::aside(format_args!("checker: --proof {}: {error}", path.display()));
             return Ok(Finding::Unreadable);
         }
     };
-    let mut out = io::stdout().lock();
+    let mut out = say::Out::lock();
     let started = Instant::now();
     let mut findings = Vec::with_capacity(plan.files.len());
     for file in &plan.files {
@@ -130,7 +131,7 @@ pub fn verify(plan: &Plan) -> io::Result<Finding> {
                     json::write_error(&mut out, &name, &error)?;
                 } else {
                     out.flush()?;
-                    eprintln!("checker: {}", located(&name, &error));
+                    say::aside(format_args!("checker: {}", located(&name, &error)));
                 }
                 Finding::Unreadable
             }
