@@ -172,8 +172,14 @@ fn kinds(text: &str) -> Result<Kinds, String> {
             format!("{name:?} is no fault; there are {}, all and none", names.join(", "))
         })
     };
-    let kinds: Result<Vec<Kind>, String> = text.split(',').map(kind).collect();
-    Ok(Kinds { kinds: kinds?, is_all: false })
+    let mut kinds = Vec::new();
+    for named in text.split(',').map(kind) {
+        let named = named?;
+        if !kinds.contains(&named) {
+            kinds.push(named);
+        }
+    }
+    Ok(Kinds { kinds, is_all: false })
 }
 
 fn interval(text: &str) -> Result<f64, String> {
@@ -288,6 +294,12 @@ mod tests {
         let drawn = plan("checker run");
         assert_eq!(plan(&drawn.command).seed, drawn.seed);
         assert_eq!(drawn.concurrency, 6);
+    }
+
+    #[test]
+    fn a_fault_that_is_named_twice_is_one() {
+        let twice = plan("checker run --seed 7 --nemesis kill,loss,kill");
+        assert_eq!(twice.command, "checker run --seed 7 --nemesis kill,loss");
     }
 
     #[test]
