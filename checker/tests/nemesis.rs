@@ -177,7 +177,7 @@ impl Cluster for Nodes {
         self.clocks.contains_key(&node) && self.true_clock != Some(node)
     }
 
-    fn leader(&mut self) -> Option<NodeId> {
+    fn leader(&mut self, _: usize) -> Option<NodeId> {
         let (leader, every) = self.leader;
         (self.random.u8(0..every) == 0).then_some(leader)
     }
@@ -399,7 +399,7 @@ impl Cluster for Watched<'_> {
         panic!("{node:?} has no clock")
     }
 
-    fn leader(&mut self) -> Option<NodeId> {
+    fn leader(&mut self, _: usize) -> Option<NodeId> {
         self.proxy.links().iter().filter_map(|link| node_of(link.to)).max()
     }
 }

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use node::client::{Cluster, Secret};
+use node::client::{Cluster, Secret, Table};
 use node::wire::NodeId;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -304,11 +304,17 @@ impl Nodes {
         Some(replicas)
     }
 
-    /// Who leads the first group; `None` if nobody who answers says so.
-    pub fn leader(&self) -> Option<NodeId> {
+    /// The members of each replication group, by its number.
+    pub fn groups(&self) -> Vec<Vec<NodeId>> {
+        let table = Table::new(&self.cluster);
+        table.groups().map(|group| table.preference(group).to_vec()).collect()
+    }
+
+    /// Who leads a replication group; `None` if nobody who answers says so.
+    pub fn leader(&self, group: u64) -> Option<NodeId> {
         let leads = |id: &NodeId| {
             let replicas = self.status(*id);
-            replicas.is_some_and(|all| all.iter().any(|one| one.leads && one.group == 0))
+            replicas.is_some_and(|all| all.iter().any(|one| one.leads && one.group == group))
         };
         self.ids().into_iter().find(leads)
     }

@@ -29,9 +29,9 @@ pub trait Cluster {
     /// Whether a node that runs was seen to have another clock than before that. Asked again and
     /// again: must not take long.
     fn clock_is_off(&mut self, node: NodeId) -> bool;
-    /// Who leads, if that is known; of several groups, any leader. Asked again and again: must not
-    /// take long.
-    fn leader(&mut self) -> Option<NodeId>;
+    /// Who leads, if that is known; where several groups are led, a step is aimed at one of them.
+    /// Asked again and again: must not take long.
+    fn leader(&mut self, step: usize) -> Option<NodeId>;
 }
 
 /// What happened to one step of the plan.
@@ -147,7 +147,7 @@ impl Nemesis<'_> {
     /// Begins a step. Returns whether it did: else it waits for somebody to lead.
     fn begin(&mut self, number: usize, step: &Step, now_ms: u64) -> io::Result<bool> {
         let leader = match step.fault.wants_leader() {
-            true => self.cluster.leader().filter(|leader| self.works(*leader)),
+            true => self.cluster.leader(number).filter(|leader| self.works(*leader)),
             false => None,
         };
         // While all are down there is nobody to hit.

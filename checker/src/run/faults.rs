@@ -9,8 +9,9 @@ use crate::nemesis::{self, Event, What};
 use crate::proxy::{Link, Sprung};
 
 /// The faults of a run so far.
-#[derive(Default)]
 pub(super) struct Faults {
+    /// The members of each replication group.
+    groups: Vec<Vec<NodeId>>,
     /// Their numbers in the history, by step.
     numbers: BTreeMap<usize, usize>,
     /// What lasts, by step.
@@ -22,6 +23,13 @@ pub(super) struct Faults {
 }
 
 impl Faults {
+    /// There was none yet. `groups`: the members of each replication group.
+    pub fn new(groups: Vec<Vec<NodeId>>) -> Faults {
+        let (numbers, active) = Default::default();
+        Faults { groups, numbers, active, wanted_leader: false, hit_leader: false }
+    }
+
+    /// Writes an event down.
     pub fn take(&mut self, Event { step, what, .. }: Event, plan: &nemesis::Plan, to: &Recorder) {
         let fault = &plan.steps[step].fault;
         match what {
@@ -32,7 +40,7 @@ impl Faults {
                     text = format!("{text}, n{} leads", leader.0);
                 }
                 self.active.insert(step, Held::by(fault, nodes, links));
-                let has_quorum = has_quorum(&plan.steps[step].order, &self.active);
+                let has_quorum = self.has_quorum();
                 let number = to.fault_begins(fault.kind().name(), &text, has_quorum);
                 self.numbers.insert(step, number);
                 self.wanted_leader |= fault.wants_leader();
@@ -50,10 +58,15 @@ impl Faults {
             }
             What::Healed { touched } => {
                 self.active.remove(&step);
-                let has_quorum = has_quorum(&plan.steps[step].order, &self.active);
+                let has_quorum = self.has_quorum();
                 to.fault_ends(self.numbers[&step], touched, has_quorum);
             }
         }
+    }
+
+    /// Whether in every group some node reaches a quorum of it.
+    fn has_quorum(&self) -> bool {
+        self.groups.iter().all(|members| has_quorum(members, &self.active))
     }
 }
 
@@ -78,14 +91,14 @@ impl Held {
     }
 }
 
-/// Whether some node reaches a quorum of `all`, both ways, itself included.
-fn has_quorum(all: &[NodeId], active: &BTreeMap<usize, Held>) -> bool {
+/// Whether some member reaches a quorum of them, both ways, itself included.
+fn has_quorum(members: &[NodeId], active: &BTreeMap<usize, Held>) -> bool {
     let works = |node: NodeId| !active.values().any(|held| held.nodes.contains(&node));
     let passes =
         |from, to| !active.values().any(|held| held.links.contains(&Link::between(from, to)));
-    all.iter().any(|&one| {
+    members.iter().any(|&one| {
         let reaches = |&&other: &&NodeId| works(other) && passes(one, other) && passes(other, one);
-        works(one) && all.iter().filter(reaches).count() > all.len() / 2
+        works(one) && members.iter().filter(reaches).count() > members.len() / 2
     })
 }
 

@@ -85,7 +85,9 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
             ended
         });
         let mut clock = WallClock::since(begun, interrupt.clone());
-        let mut faults = Faults::default();
+        let groups = nodes.groups();
+        let mut surgeon = Surgeon { nodes, groups: groups.len() as u64 };
+        let mut faults = Faults::new(groups);
         let mut events = |event: Event| {
             // What is healed in front of nodes that stand still does not heal them.
             if !(nodes.is_frozen() && matches!(event.what, What::Healed { .. })) {
@@ -93,8 +95,7 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
             }
         };
         // Here, and not in a thread of its own: nodes that it restarts die with their thread.
-        let executed =
-            nemesis::execute(schedule, &mut Surgeon(nodes), proxy, &mut clock, &mut events);
+        let executed = nemesis::execute(schedule, &mut surgeon, proxy, &mut clock, &mut events);
         if executed.is_ok() {
             clock.wait_until(plan.time_limit.as_millis() as u64);
         }
@@ -173,44 +174,48 @@ fn watch(
 }
 
 /// What the nemesis may do to nodes.
-struct Surgeon<'a>(&'a Nodes);
+struct Surgeon<'a> {
+    nodes: &'a Nodes,
+    groups: u64,
+}
 
 impl nemesis::Cluster for Surgeon<'_> {
     fn kill(&mut self, node: NodeId) -> io::Result<()> {
-        self.done(self.0.kill(node), node)
+        self.done(self.nodes.kill(node), node)
     }
 
     fn restart(&mut self, node: NodeId) -> io::Result<()> {
-        self.0.start(node).map_err(|error| io::Error::other(error.to_string()))
+        self.nodes.start(node).map_err(|error| io::Error::other(error.to_string()))
     }
 
     fn pause(&mut self, node: NodeId) -> io::Result<()> {
-        self.done(self.0.pause(node), node)
+        self.done(self.nodes.pause(node), node)
     }
 
     fn resume(&mut self, node: NodeId) -> io::Result<()> {
-        self.done(self.0.resume(node), node)
+        self.done(self.nodes.resume(node), node)
     }
 
     fn set_clock(&mut self, node: NodeId, percent: u32, jump_ms: u32) -> io::Result<()> {
         let jump = Duration::from_millis(jump_ms.into());
-        let set = self.0.set_clock(node, percent, jump);
+        let set = self.nodes.set_clock(node, percent, jump);
         set.map_err(|error| io::Error::other(error.to_string()))
     }
 
     fn clock_is_off(&mut self, node: NodeId) -> bool {
-        self.0.clock_is_off(node)
+        self.nodes.clock_is_off(node)
     }
 
-    fn leader(&mut self) -> Option<NodeId> {
-        self.0.leader()
+    fn leader(&mut self, step: usize) -> Option<NodeId> {
+        // Each group in its turn.
+        self.nodes.leader(step as u64 % self.groups)
     }
 }
 
 impl Surgeon<'_> {
     fn done(&self, is_done: bool, node: NodeId) -> io::Result<()> {
         // Those that stand still are left as they are, and so are those that do not run.
-        match is_done || self.0.is_frozen() {
+        match is_done || self.nodes.is_frozen() {
             true => Ok(()),
             false => Err(io::Error::other(format!("node {} does not run", node.0))),
         }

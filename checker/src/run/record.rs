@@ -32,7 +32,7 @@ struct Book {
     counts: Counts,
     /// By the number of the fault.
     faults: Vec<Fault>,
-    /// Since when some node reaches a quorum; `None` if none does.
+    /// Since when each group has a node that reaches a quorum of it; `None` if one has none.
     quorum_since: Option<u64>,
     /// Sees every event in this order, too.
     live: Live,
@@ -66,7 +66,8 @@ pub struct Fault {
     pub begun: u64,
     /// When it was healed, likewise.
     pub healed: Option<u64>,
-    /// How long of that some node reached a quorum, both ways, whatever other faults lasted.
+    /// How long of that some node of each group reached a quorum of it, both ways, whatever other
+    /// faults lasted.
     pub quorum_ns: u64,
     /// How many processes or datagrams it had an effect on.
     pub touched: u64,
@@ -169,7 +170,7 @@ impl Recorder {
         self.completed(reader, &read, &Answer::Ok(Some(told)));
     }
 
-    /// A fault began. Returns its number. `has_quorum`: whether some node now reaches a quorum.
+    /// A fault began. Returns its number. `has_quorum`: whether every group has one now.
     pub fn fault_begins(&self, kind: &str, what: &str, has_quorum: bool) -> usize {
         let mut book = self.book();
         let begun = self.write(&mut book, "nemesis".into(), "info", kind, &json!(what), None);
