@@ -42,7 +42,7 @@ pub(super) struct Loaded {
 }
 
 /// Runs clients and faults for as long as planned, or until interrupted, or until a node ends that
-/// should not. All is healed afterwards, in so far as the nemesis did it.
+/// should not, or the history cannot be written. All is healed afterwards, in so far as the nemesis did it.
 pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, Error> {
     let Scene { plan, schedule, nodes, proxy, recorder } = scene;
     // Where what a pinned client sends to all other nodes ends: nobody reads it.
@@ -149,7 +149,8 @@ fn watch(
         let ended = scene.nodes.ended();
         let elapsed = begun.elapsed();
         let is_late = elapsed >= scene.plan.time_limit;
-        if !ended.is_empty() || interrupts.came() || is_over || is_late {
+        let is_lost = scene.recorder.has_failed();
+        if !ended.is_empty() || interrupts.came() || is_over || is_late || is_lost {
             line.clear();
             return ended;
         }

@@ -170,6 +170,10 @@ fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
     let observer = Observer::start(&nodes, recorder.begun(), &folder.leaders());
     let observer = observer.map_err(Error::io("the record of leaders"))?;
     let loaded = load::run(&scene, interrupts)?;
+    if recorder.has_failed() {
+        // Nothing could be judged, however well it ends.
+        recorder.finish().map_err(Error::file(&history))?;
+    }
     let ending = match scene.is_to_freeze() {
         true => Ending::default(),
         false => ending::end(&scene, interrupts)?,

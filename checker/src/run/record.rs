@@ -220,6 +220,11 @@ impl Recorder {
         look(&self.book().live)
     }
 
+    /// Whether some of it could not be written: there will be no history.
+    pub fn has_failed(&self) -> bool {
+        self.book().failed.is_some()
+    }
+
     /// All is in the file now, or never will be.
     pub fn finish(&self) -> io::Result<()> {
         let mut book = self.book();
