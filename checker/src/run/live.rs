@@ -176,6 +176,9 @@ pub(super) fn hold(nodes: &Nodes, interrupts: &Interrupts) -> io::Result<()> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return writeln!(out, "no terminal, so nobody is waited for: the nodes are ended now");
     }
+    if interrupts.came() {
+        return writeln!(out, "interrupted, so nobody is waited for: the nodes are ended now");
+    }
     writeln!(out, "Enter or Ctrl-C ends the nodes")?;
     drop(out);
     let (enter, entered) = mpsc::channel();
