@@ -42,7 +42,8 @@ pub(super) struct Loaded {
 }
 
 /// Runs clients and faults for as long as planned, or until interrupted, or until a node ends that
-/// should not, or the history cannot be written. All is healed afterwards, in so far as the nemesis did it.
+/// should not, or the history cannot be written. All is healed afterwards, in so far as the nemesis
+/// did it.
 pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, Error> {
     let Scene { plan, schedule, nodes, proxy, recorder } = scene;
     // Where what a pinned client sends to all other nodes ends: nobody reads it.
