@@ -73,6 +73,11 @@ impl fmt::Display for Error {
             Error::Io { what, error } if error.kind() == io::ErrorKind::StorageFull => {
                 write!(f, "{what}: {error}; make room, or name another --store")
             }
+            Error::Io { what, error } if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "{what}: no UDP port is free; end what holds them, ask for less --nodes or \
+                 --concurrency, or widen net.ipv4.ip_local_port_range"
+            ),
             Error::Io { what, error } => write!(f, "{what}: {error}"),
             Error::History(error) => write!(f, "what was recorded is no history: {error}"),
         }
