@@ -68,7 +68,7 @@ pub enum What {
     },
 }
 
-/// How long a fault waits for somebody to be aimed at.
+/// How long a fault waits for a leader to be aimed at.
 const AIM_MS: u64 = 1_500;
 /// How long a node that was suspended is cut off after it woke up: until it has served some reads
 /// and then found out, by silence, that it no longer leads.
@@ -144,18 +144,16 @@ impl Nemesis<'_> {
         begins.into_iter().chain(heals).chain(wakes).chain(later).chain(looks).min()
     }
 
-    /// Begins a step. Returns whether it did: else it waits for somebody to lead.
+    /// Begins a step. Returns whether it did: else it waits for somebody to hit.
     fn begin(&mut self, number: usize, step: &Step, now_ms: u64) -> io::Result<bool> {
         let leader = match step.fault.wants_leader() {
             true => self.cluster.leader(number).filter(|leader| self.works(*leader)),
             false => None,
         };
-        // While all are down there is nobody to hit.
-        let has_target = match step.fault.wants_leader() {
-            true => leader.is_some(),
-            false => step.order.iter().any(|node| self.works(*node)),
-        };
-        if !has_target && now_ms < step.at_ms + AIM_MS {
+        // While all are down there is nobody to hit; but they come back, and a leader may not.
+        let is_nobody_up = !step.order.iter().any(|node| self.works(*node));
+        let has_no_leader = step.fault.wants_leader() && leader.is_none();
+        if is_nobody_up || (has_no_leader && now_ms < step.at_ms + AIM_MS) {
             return Ok(false);
         }
         let mut order = step.order.clone();
