@@ -93,6 +93,11 @@ impl Clock {
         Ok(Clock { file, percent, line, started, set, before: None, last: None })
     }
 
+    /// Whether it has shown nothing since its process was started.
+    pub fn is_unread(&self) -> bool {
+        self.started.1.is_none()
+    }
+
     /// The rate it was told last.
     pub fn percent(&self) -> u32 {
         self.percent

@@ -38,6 +38,9 @@ pub use files::free_addresses;
 /// How often to ask again for what is not yet so.
 const PATIENCE: Duration = Duration::from_millis(10);
 
+/// How long to wait for a node to show its clock for the first time before that is set.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
 /// The rate of a clock that is right.
 pub const TRUE_PERCENT: u32 = 100;
 
@@ -262,8 +265,13 @@ impl Nodes {
     /// Lets the clock of a node jump forward by so much and run at this rate from now on, also when it
     /// is started again. Panics if clocks cannot be set.
     pub fn set_clock(&self, id: NodeId, percent: u32, jump: Duration) -> Result<(), Error> {
-        // What it shows before is what tells that it was changed.
-        self.status(id);
+        // What it shows before is what tells that it was changed. Who was started just now shows
+        // nothing yet, and what was never shown cannot be seen to jump.
+        let deadline = Instant::now() + FIRST_LOOK;
+        let is_unread = || lock(&self.clocks).get(&id).is_some_and(Clock::is_unread);
+        while self.status(id).is_none() && is_unread() && Instant::now() < deadline {
+            std::thread::sleep(PATIENCE);
+        }
         let mut clocks = lock(&self.clocks);
         let clock = clocks.get_mut(&id).expect("it was started with a clock that can be set");
         let path = files::clock(&self.site.dir, id);

@@ -10,7 +10,7 @@ use node::wire::NodeId;
 
 use super::active::{Active, aim};
 use super::pace::{Pace, Waited};
-use super::plan::{Fault, Plan, Step};
+use super::plan::{Fault, Kind, Plan, Step};
 use crate::proxy::{Link, Proxy, Sprung, Weather};
 
 /// What can be done to the nodes of a cluster.
@@ -68,7 +68,7 @@ pub enum What {
     },
 }
 
-/// How long a fault waits for a leader to be aimed at.
+/// How long a fault waits for a leader to be aimed at, or for clocks to be seen.
 const AIM_MS: u64 = 1_500;
 /// How long a node that was suspended is cut off after it woke up: until it has served some reads
 /// and then found out, by silence, that it no longer leads.
@@ -153,7 +153,10 @@ impl Nemesis<'_> {
         // While all are down there is nobody to hit; but they come back, and a leader may not.
         let is_nobody_up = !step.order.iter().any(|node| self.works(*node));
         let has_no_leader = step.fault.wants_leader() && leader.is_none();
-        if is_nobody_up || (has_no_leader && now_ms < step.at_ms + AIM_MS) {
+        // Who is killed before its new clock was seen, will never have shown it.
+        let kills = matches!(step.fault.kind(), Kind::Kill | Kind::RestartAll);
+        let is_too_early = has_no_leader || (kills && self.has_unseen_clock());
+        if is_nobody_up || (is_too_early && now_ms < step.at_ms + AIM_MS) {
             return Ok(false);
         }
         let mut order = step.order.clone();
@@ -194,6 +197,9 @@ impl Nemesis<'_> {
         self.active.push(active);
         self.apply(&links);
         self.strike()?;
+        // A node that has just been started lets one wait for its clock.
+        let took_ms = self.pace.now_ms() - now_ms;
+        self.active.last_mut().expect("it was pushed").heal_ms += took_ms;
         Ok(true)
     }
 
@@ -278,6 +284,11 @@ impl Nemesis<'_> {
                 active.touched += (before - active.doubted.len()) as u64;
             }
         }
+    }
+
+    /// Whether some node that could show that its clock was set has not done so yet.
+    fn has_unseen_clock(&self) -> bool {
+        self.active.iter().flat_map(|active| &active.doubted).any(|node| self.works(*node))
     }
 
     /// Whether nothing we did stands in the way of a node.
