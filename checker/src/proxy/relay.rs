@@ -23,8 +23,10 @@ const BUFFER_BYTES: usize = 4 << 20;
 const TURN_MAX: usize = 64;
 /// Most datagrams that wait at a time, over all links.
 const WAITING_MAX: usize = 1 << 16;
-/// Most clients with a socket of their own; then the one that was silent for longest gives its up.
-const CLIENTS_MAX: usize = 256;
+/// So many clients may have a socket of their own at a time, or two of each group if that is more: the
+/// one that speaks, and the one that retired before it. With fewer, clients would take each other's,
+/// and most answers would find nobody.
+const CLIENTS_KEPT: usize = 256;
 
 /// The link of a datagram, by number.
 type LaneId = usize;
@@ -130,6 +132,8 @@ pub(super) struct Relay {
     sides: BTreeMap<Token, Side>,
     faces: BTreeMap<(Endpoint, NodeId), Token>,
     clients: HashMap<(u32, SocketAddr), Token>,
+    /// How many of them there may be; then the one that was silent for longest gives its socket up.
+    clients_max: usize,
     next_token: Token,
     /// By when it is due; of equals, the one that came first.
     waiting: BTreeMap<(Instant, u64), (LaneId, Waiting)>,
@@ -144,6 +148,7 @@ impl Relay {
         ends: &[Endpoint],
         lanes: Arc<Mutex<Lanes>>,
     ) -> io::Result<Relay> {
+        let groups = ends.iter().filter(|end| matches!(end, Endpoint::Client(_))).count();
         let mut relay = Relay {
             poll,
             lanes,
@@ -151,6 +156,7 @@ impl Relay {
             sides: BTreeMap::new(),
             faces: BTreeMap::new(),
             clients: HashMap::new(),
+            clients_max: CLIENTS_KEPT.max(2 * groups),
             next_token: Token(WAKER.0 + 1),
             waiting: BTreeMap::new(),
             clock: 0,
@@ -291,7 +297,7 @@ impl Relay {
             side.kind = SideKind::Client { group, address, heard: now };
             return Some(*token);
         }
-        if self.clients.len() == CLIENTS_MAX {
+        if self.clients.len() == self.clients_max {
             self.forget_a_client();
         }
         let token = self.open(node, SideKind::Client { group, address, heard: now }).ok()?;
@@ -370,22 +376,48 @@ impl Relay {
 mod tests {
     use super::*;
 
-    #[test]
-    fn clients_that_are_forgotten_leave_nothing_behind() {
-        let node = NodeId(1);
-        let nodes = [(node, SocketAddr::from((Ipv4Addr::LOCALHOST, 9)))];
-        let ends = [Endpoint::Node(node), Endpoint::Client(0)];
+    const NODE: NodeId = NodeId(1);
+
+    /// Between a node and so many groups of clients.
+    fn relay(groups: u32) -> Relay {
+        let nodes = [(NODE, SocketAddr::from((Ipv4Addr::LOCALHOST, 9)))];
+        let ends = (0..groups).map(Endpoint::Client).chain([Endpoint::Node(NODE)]);
+        let ends: Vec<Endpoint> = ends.collect();
         let lanes = Arc::new(Mutex::new(Lanes::new(&ends, 1)));
         let poll = Poll::new().expect("a poll");
-        let mut relay = Relay::bind(poll, &nodes, &ends, lanes).expect("sockets on loopback");
-        let client = |port: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
-        let first = relay.client(0, client(1), node);
-        for port in 2..=CLIENTS_MAX + 10 {
+        Relay::bind(poll, &nodes, &ends, lanes).expect("sockets on loopback")
+    }
+
+    fn client(port: usize) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16))
+    }
+
+    #[test]
+    fn clients_that_are_forgotten_leave_nothing_behind() {
+        let mut relay = relay(1);
+        let first = relay.client(0, client(1), NODE);
+        for port in 2..=CLIENTS_KEPT + 10 {
             relay.clock += 1;
-            relay.client(0, client(port), node).expect("a socket");
+            relay.client(0, client(port), NODE).expect("a socket");
             relay.clock += 1;
-            assert_eq!(relay.client(0, client(1), node), first, "who speaks is kept");
+            assert_eq!(relay.client(0, client(1), NODE), first, "who speaks is kept");
         }
-        assert_eq!((relay.clients.len(), relay.sides.len()), (CLIENTS_MAX, CLIENTS_MAX + 1));
+        assert_eq!((relay.clients.len(), relay.sides.len()), (CLIENTS_KEPT, CLIENTS_KEPT + 1));
+    }
+
+    #[test]
+    fn no_client_takes_the_socket_of_one_of_another_group() {
+        let groups = CLIENTS_KEPT as u32 / 2 + 10;
+        let mut relay = relay(groups);
+        let mut speak = |group: u32, number: usize| {
+            relay.clock += 1;
+            relay.client(group, client(1 + 2 * group as usize + number), NODE).expect("a socket")
+        };
+        let first: Vec<Token> = (0..groups).map(|group| speak(group, 0)).collect();
+        for group in 0..groups {
+            speak(group, 1);
+        }
+        let again: Vec<Token> = (0..groups).map(|group| speak(group, 0)).collect();
+        assert_eq!(first, again);
     }
 }
