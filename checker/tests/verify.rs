@@ -211,6 +211,12 @@ fn bad_arguments_are_254() {
     let why = "No such file or directory (os error 2)";
     assert_eq!(said.err, format!("checker: --proof nowhere/proof.json: {why}\n"));
     assert_eq!((said.code, &*said.out), (Some(254), ""));
+    let before = fs::read(histories().join("text-valid.txt")).expect("it is there");
+    let said = verify(["--proof", "./text-valid.txt", "text-valid.txt"]);
+    let why = "this would overwrite a history: give another file";
+    assert_eq!(said.err, format!("checker: --proof ./text-valid.txt: {why}\n"));
+    assert_eq!((said.code, &*said.out), (Some(254), ""));
+    assert_eq!(fs::read(histories().join("text-valid.txt")).expect("it is there"), before);
     let said = verify(["--model", "cas-register", "append-valid.txt"]);
     let why = "f is append, which --model cas-register does not have";
     assert_eq!(said.err, format!("checker: append-valid.txt:1: {why}\n"));
@@ -227,6 +233,21 @@ fn bad_arguments_are_254() {
         assert_eq!((said.code, &*said.out), (Some(254), ""), "{arguments:?}");
         assert!(said.err.contains("error: "), "{}", said.err);
     }
+}
+
+#[test]
+fn what_cannot_be_written_is_named() {
+    let said = verify(["--proof", "/dev/full", "text-valid.txt"]);
+    let why = "No space left on device (os error 28)";
+    assert_eq!(said.err, format!("checker: /dev/full: {why}\n"));
+    assert_eq!(said.code, Some(255));
+    let full = fs::File::options().write(true).open("/dev/full").expect("Linux has one");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_checker"));
+    command.args(["verify", "text-valid.txt"]).current_dir(histories()).stdout(full);
+    let output = command.output().expect("the program is built");
+    let said = String::from_utf8(output.stderr).expect("it speaks UTF-8");
+    assert_eq!(said, format!("checker: standard output: {why}\n"));
+    assert_eq!(output.status.code(), Some(255));
 }
 
 #[test]

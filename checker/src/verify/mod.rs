@@ -9,12 +9,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::history::{self, Format, History, Keyed, Pairing, ReadError, Value};
 use crate::linearizability::{self, Bounds, Model, Unproven, Verdict, Violation};
-use crate::say;
+use crate::{say, store};
 
 mod json;
+mod proofs;
 mod told;
 
 pub(crate) use json::line as json_of;
+use proofs::Proofs;
 pub(crate) use told::{explain, quoted};
 
 /// What to verify, and how.
@@ -101,51 +103,52 @@ impl Judged<'_> {
 /// Verifies all files, prints what was found, and returns the worst of it.
 /// Fails if the output, or the proofs, can no longer be written.
 pub fn verify(plan: &Plan) -> io::Result<Finding> {
-    let mut proof = match plan.proof.as_deref().map(|path| (path, File::create(path))) {
-        None => None,
-        Some((_, Ok(file))) => Some(io::BufWriter::new(file)),
-        Some((path, Err(error))) => {
-            say::aside(format_args!("checker: --proof {}: {error}", path.display()));
+    let proofs = plan.proof.as_deref().map(|path| Proofs::create(path, &plan.files));
+    let mut proofs = match proofs.transpose() {
+        Ok(proofs) => proofs,
+        Err(error) => {
+            say::aside(format_args!("checker: --proof {error}"));
             return Ok(Finding::Unreadable);
         }
     };
+    let unsaid = store::located(Path::new("standard output"));
     let mut out = say::Out::lock();
     let started = Instant::now();
     let mut findings = Vec::with_capacity(plan.files.len());
     for file in &plan.files {
         let name = file.to_string_lossy();
-        let finding = match judge(plan, file, &name) {
-            Ok(judged) => {
-                if let Some(proof) = &mut proof {
-                    json::write_proof(proof, &judged)?;
-                }
-                if plan.json {
-                    json::write(&mut out, plan, &judged)?;
-                } else {
-                    told::write(&mut out, plan, &judged)?;
-                }
-                judged.finding
-            }
-            Err(error) => {
-                if plan.json {
-                    json::write_error(&mut out, &name, &error)?;
-                } else {
-                    out.flush()?;
-                    say::aside(format_args!("checker: {}", located(&name, &error)));
-                }
-                Finding::Unreadable
-            }
-        };
-        findings.push(finding);
+        let judged = judge(plan, file, &name);
+        if let (Some(proofs), Ok(judged)) = (&mut proofs, &judged) {
+            proofs.add(judged)?;
+        }
+        tell(&mut out, plan, &name, &judged).map_err(&unsaid)?;
+        findings.push(judged.map_or(Finding::Unreadable, |judged| judged.finding));
     }
-    if let Some(proof) = &mut proof {
-        proof.flush()?;
-    }
+    proofs.map_or(Ok(()), Proofs::finish)?;
     if plan.files.len() > 1 && !plan.json {
-        told::write_summary(&mut out, &findings, started.elapsed())?;
+        told::write_summary(&mut out, &findings, started.elapsed()).map_err(&unsaid)?;
     }
-    out.flush()?;
+    out.flush().map_err(&unsaid)?;
     Ok(findings.into_iter().max().unwrap_or(Finding::Valid))
+}
+
+/// Says what was found in a file, or why there is nothing to find.
+fn tell(
+    out: &mut say::Out,
+    plan: &Plan,
+    name: &str,
+    judged: &Result<Judged<'_>, ReadError>,
+) -> io::Result<()> {
+    match judged {
+        Ok(judged) if plan.json => json::write(out, plan, judged),
+        Ok(judged) => told::write(out, plan, judged),
+        Err(error) if plan.json => json::write_error(out, name, error),
+        Err(error) => {
+            out.flush()?;
+            say::aside(format_args!("checker: {}", located(name, error)));
+            Ok(())
+        }
+    }
 }
 
 /// `FILE:LINE: why`.
