@@ -292,6 +292,8 @@ fn switches_decide_and_are_shown() {
     let zero = done(":read", "0", ":ok");
     assert_eq!(code(&[], &zero), Some(1));
     assert_eq!(code(&["--initial", "0"], &zero), Some(0));
+    let word = done(":read", "\"no_1-a\"", ":ok");
+    assert_eq!(code(&["--initial", "no_1-a"], &word), Some(0));
     let empty = done(":read", "\"\"", ":ok");
     assert_eq!(code(&[], &empty), Some(1));
     assert_eq!(code(&["--model", "kv-append"], &empty), Some(0));

@@ -67,13 +67,13 @@ pub fn read(
 }
 
 /// The bytes of a value as [`super::Values`] know it, spelt as in EDN or JSON; a plain word is a string,
-/// and `nil` or `null`, which is `None`, a missing value.
+/// and `nil` or `null`, which is `None`, a missing value. An error says what is wrong with `text`.
 pub fn value(text: &str) -> Result<Option<Vec<u8>>, String> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_".contains(c);
+    let is_word = |word: &str| word.starts_with(char::is_alphabetic) && word.chars().all(is_plain);
     let datum = match edn::value(text)? {
         Datum::Symbol(word) if word == "null" => Datum::Nil,
-        Datum::Symbol(word) if word.chars().all(char::is_alphanumeric) && !is_bool(&word) => {
-            Datum::String(word)
-        }
+        Datum::Symbol(word) if is_word(&word) && !is_bool(&word) => Datum::String(word),
         datum => datum,
     };
     Ok(datum.bytes(&mut Vec::new()).map(<[u8]>::to_vec))
