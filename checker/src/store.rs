@@ -26,6 +26,9 @@ pub(crate) const LEADERS: &str = "leaders.jsonl";
 pub(crate) const RESULTS: &str = "results.json";
 pub(crate) const REPORT: &str = "report.html";
 
+/// That of whoever wrote a run's [`TEST`].
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The folder of one run.
 #[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
@@ -103,6 +106,18 @@ impl Folder {
     fn write(&self, name: &str, content: &Json) -> io::Result<()> {
         let file = self.0.join(name);
         fs::write(&file, format!("{content:#}\n")).map_err(located(&file))
+    }
+}
+
+/// Whether a [`TEST`] is of this version: of what another one wrote, nothing else can be relied on.
+/// An error says which one did.
+pub(crate) fn check_version(test: &Json) -> Result<(), String> {
+    match test["version"].as_str() {
+        Some(VERSION) => Ok(()),
+        Some(other) => {
+            Err(format!("written by version {other}; this is {VERSION}, which reads its own"))
+        }
+        None => Err(String::from("no version; expected that of `checker run`")),
     }
 }
 

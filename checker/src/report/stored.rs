@@ -77,15 +77,7 @@ pub(super) struct Sighting {
 pub(super) fn test(folder: &Path) -> Result<Test, Error> {
     let file = folder.join(store::TEST);
     let test: Json = json(&file, &text(&file)?)?;
-    let ours = env!("CARGO_PKG_VERSION");
-    match &test["version"] {
-        version if version == ours => {}
-        Json::String(version) => {
-            let why = format!("written by version {version}; this is {ours}, which reads its own");
-            return Err(Error::malformed(&file, why));
-        }
-        _ => return Err(Error::malformed(&file, "no version; expected that of `checker run`")),
-    }
+    store::check_version(&test).map_err(|why| Error::malformed(&file, why))?;
     serde_json::from_value(test).map_err(|error| Error::malformed(&file, error))
 }
 

@@ -17,7 +17,7 @@ use crate::cluster::clocks::Library;
 use crate::cluster::{self, Nodes, Site};
 use crate::nemesis::{self, Kind};
 use crate::proxy::{Endpoint, Proxy};
-use crate::store::Folder;
+use crate::store::{self, Folder};
 use crate::{report, say, verify};
 
 mod ending;
@@ -276,7 +276,7 @@ impl Plan {
     /// Everything needed to repeat it.
     fn test(&self, schedule: &nemesis::Plan) -> serde_json::Value {
         json!({
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": store::VERSION,
             "command": self.command,
             "seed": self.seed,
             "nodes": self.nodes,

@@ -21,7 +21,7 @@ use super::ending::FINAL_READERS;
 use super::record::value;
 use super::{Error, Plan, load};
 use crate::nemesis::{self, Fault, Kind};
-use crate::store::Folder;
+use crate::store::{self, Folder};
 use crate::workload::{Draw, Known, Operation};
 
 /// What to repeat, and where.
@@ -97,15 +97,7 @@ impl Replay {
             _ => unfit(error.to_string()),
         })?;
         let json: Json = serde_json::from_slice(&text).map_err(|error| unfit(error.to_string()))?;
-        // Of what another version wrote, nothing else can be relied on.
-        match json["version"].as_str() {
-            Some(VERSION) => {}
-            Some(other) => {
-                let why = format!("written by version {other}, this is {VERSION}: replay it there");
-                return Err(unfit(why));
-            }
-            None => return Err(unfit(String::from("no version: is it of a run?"))),
-        }
+        store::check_version(&json).map_err(unfit)?;
         let test: Test = serde_json::from_value(json).map_err(|error| unfit(error.to_string()))?;
         test.check().map_err(unfit)?;
         let recording = Recording { schedule: test.schedule, begins: Arc::new([]) };
@@ -168,8 +160,6 @@ impl Replay {
 
 /// Far behind the end of the longest load.
 const STEP_MS_MAX: u64 = 1_000_000_000;
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Invocation {
     /// What a compare-and-set expected was decided by what had been seen; all else by the seed.
