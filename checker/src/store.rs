@@ -121,6 +121,30 @@ pub(crate) fn check_version(test: &Json) -> Result<(), String> {
     }
 }
 
+/// What `latest` of a store points to, to be put back later.
+pub(crate) struct Latest<'a> {
+    store: &'a Path,
+    target: Option<PathBuf>,
+}
+
+impl Latest<'_> {
+    pub fn of(store: &Path) -> Latest<'_> {
+        Latest { store, target: fs::read_link(store.join("latest")).ok() }
+    }
+
+    /// Lets it point there again; there is none if there was none.
+    pub fn put_back(self) -> io::Result<()> {
+        let latest = self.store.join("latest");
+        match self.target {
+            Some(target) => point_latest(self.store, &target),
+            None => match fs::remove_file(&latest) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed.map_err(located(&latest)),
+            },
+        }
+    }
+}
+
 /// In one step, so that there always is a `latest`, whoever else does the same.
 fn point_latest(store: &Path, relative: &Path) -> io::Result<()> {
     let latest = store.join("latest");

@@ -72,6 +72,8 @@ fn a_run_that_is_not_invalid_is_not_shrunk() {
     assert!(said.contains("not invalid in 2 tries"), "{said}");
     let runs = fs::read_dir(store.path().join("calm")).expect("a folder").count();
     assert_eq!(runs, 1, "what was tried is gone, and what was recorded is there");
+    let latest = fs::canonicalize(store.path().join("latest")).expect("it points somewhere");
+    assert_eq!(latest, folder);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::Interrupts;
 use super::{Error, Finished, Plan, Replay, carry_out};
 use crate::nemesis::{self, Step};
 use crate::say;
+use crate::store::Latest;
 
 /// What to make smaller.
 #[derive(Clone, Debug)]
@@ -35,11 +36,14 @@ const VACUOUS: u8 = 3;
 pub fn shrink(shrink: &Shrink) -> Result<u8, Error> {
     let plan = shrink.replay.plan()?;
     let interrupts = Interrupts::watch().map_err(Error::io("signals"))?;
+    let before = Latest::of(&shrink.replay.store);
     let mut search = Search::new(plan, shrink.tries, &interrupts);
     // An error on the way, as of a full disk, must not cost what was found before it.
     let searched = search.search();
     let Some(smallest) = search.smallest.take() else {
         searched?;
+        // All that was tried is gone; what is to be replayed may have been the latest.
+        before.put_back().map_err(Error::io("the store"))?;
         let told = say::out(format_args!(
             "not invalid in {} tries, so there is nothing to shrink\n  \
              what shows rarely may need more of --tries\n",
