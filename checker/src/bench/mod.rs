@@ -10,8 +10,8 @@
 use std::fmt;
 use std::io;
 use std::num::NonZeroU64;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -159,10 +159,17 @@ fn measure(plan: &Plan, opened: &Opened, interrupts: &Interrupts) -> Result<Meas
     let ended = AtomicU64::new(0);
     // Clients wait here twice: until all are done warming up, and until the meters are read.
     let gate = Barrier::new(plan.clients + 1);
+    // None begins before all are there: some alone would wait at the gate for ever.
+    let are_all_there = Mutex::new(false);
     thread::scope(|scope| {
+        let mut starting = are_all_there.lock().expect("nobody panics with it");
         let clients = (0..).zip(pipelines).map(|(place, mut pipeline)| {
             let (is_warm, is_over, ended, gate) = (&is_warm, &is_over, &ended, &gate);
-            scope.spawn(move || {
+            let are_all_there = &are_all_there;
+            thread::Builder::new().spawn_scoped(scope, move || {
+                if !*are_all_there.lock().expect("nobody panics with it") {
+                    return None;
+                }
                 // By default, Linux wakes us up to 50 microseconds later than asked.
                 let _ = set_current_timer_slack(NonZeroU64::new(1));
                 let mut draw = plan.draw(place);
@@ -172,10 +179,13 @@ fn measure(plan: &Plan, opened: &Opened, interrupts: &Interrupts) -> Result<Meas
                 gate.wait();
                 let before = pipeline.traffic();
                 let tally = course(is_over).run(&mut pipeline, &mut draw);
-                (warmed.submitted - warmed.ok(), tally, since(before, pipeline.traffic()))
+                Some((warmed.submitted - warmed.ok(), tally, since(before, pipeline.traffic())))
             })
         });
-        let clients: Vec<_> = clients.collect();
+        let clients = clients.collect::<io::Result<Vec<_>>>();
+        let clients = clients.map_err(Error::io("a client's thread"))?;
+        *starting = true;
+        drop(starting);
         let watch = |what, limit| watch(what, limit, opened, interrupts, &ended);
         watch("warming up", plan.warm_up);
         is_warm.store(true, Ordering::Relaxed);
@@ -189,7 +199,8 @@ fn measure(plan: &Plan, opened: &Opened, interrupts: &Interrupts) -> Result<Meas
 
         let (mut all, mut warm_up_bad, mut traffic) = (Tally::new(over), 0, Traffic::default());
         for client in clients {
-            let (bad, tally, passed) = client.join().expect("clients do not panic");
+            let used = client.join().expect("clients do not panic");
+            let (bad, tally, passed) = used.expect("all were there");
             all.add(&tally);
             warm_up_bad += bad;
             traffic.sent += passed.sent;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use rustix::io::Errno;
+
 use super::Unfit;
 use crate::cluster;
 use crate::history::ReadError;
@@ -35,6 +37,9 @@ pub enum Error {
 /// Why clocks cannot be set, and what to do about it.
 pub(super) const NO_CLOCKS: &str =
     "there is no libfaketime to set the clocks of nodes: install the package faketime";
+
+/// What the system says when a process has as many files and sockets open as it may.
+const FILES_RUN_OUT: i32 = Errno::MFILE.raw_os_error();
 
 impl Error {
     /// The exit code that tells it.
@@ -78,6 +83,12 @@ impl fmt::Display for Error {
                 "{what}: no UDP port is free; end what holds them, ask for less --nodes or \
                  --concurrency, or widen net.ipv4.ip_local_port_range"
             ),
+            Error::Io { what, error } if error.raw_os_error() == Some(FILES_RUN_OUT) => {
+                write!(f, "{what}: {error}; ask for fewer clients or nodes, or raise `ulimit -n`")
+            }
+            Error::Io { what, error } if error.kind() == io::ErrorKind::WouldBlock => {
+                write!(f, "{what}: {error}; ask for fewer clients, or raise `ulimit -u`")
+            }
             Error::Io { what, error } => write!(f, "{what}: {error}"),
             Error::History(error) => write!(f, "what was recorded is no history: {error}"),
         }

@@ -1,7 +1,7 @@
 //! The load: clients and nemesis at work at the same time, until the time is up.
 
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -45,62 +45,34 @@ pub(super) struct Loaded {
 /// should not, or the history cannot be written. All is healed afterwards, in so far as the nemesis
 /// did it.
 pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, Error> {
-    let Scene { plan, schedule, nodes, proxy, recorder } = scene;
+    let Scene { plan, recorder, .. } = scene;
     // Where what a pinned client sends to all other nodes ends: nobody reads it.
     let void = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("a socket"))?;
-    let void = void.local_addr().map_err(Error::io("a socket"))?;
-    let ids = nodes.ids();
-    let access = |place: usize| {
-        let pinned = pinned(place, &ids);
-        let group = Endpoint::Client(place as u32);
-        let (cluster, secret) = nodes.view(|node| match pinned {
-            Some(only) if only != node => void,
-            _ => proxy.address(group, node),
-        });
-        let timeout = if pinned.is_some() { TIMEOUT_PINNED } else { TIMEOUT };
-        Access { cluster, secret, timeout }
-    };
+    let accesses = accesses(scene, void.local_addr().map_err(Error::io("a socket"))?);
     let (begun, interrupt) = (Instant::now(), Interrupt::default());
     let is_over = AtomicBool::new(false);
     let (pace, known) = (Pace::new(plan.rate), Known::new(plan.keys));
-    let shared = Shared {
-        recorder,
-        pace: &pace,
-        known: &known,
-        places: plan.concurrency,
-        begun,
-        is_over: &is_over,
-    };
+    let (pace, known, places) = (&pace, &known, plan.concurrency);
+    let shared = Shared { recorder, pace, known, places, begun, is_over: &is_over };
     thread::scope(|scope| {
-        let mut clients = Vec::new();
-        for place in 0..plan.concurrency {
-            let (access, draw) = (access(place), draw(plan, place));
-            let begins = plan.recording.as_ref().map_or(&[][..], |of| &of.begins[place]);
-            let (place, shared) = (Place { number: place, draw, begins }, &shared);
-            clients.push(scope.spawn(move || process::occupy(place, &access, shared)));
-        }
-        let monitor = scope.spawn(|| {
+        let load = UntilDropped(&is_over);
+        let clients = accesses.iter().enumerate().map(|(number, access)| {
+            let begins = plan.recording.as_ref().map_or(&[][..], |of| &of.begins[number]);
+            let (place, shared) = (Place { number, draw: draw(plan, number), begins }, &shared);
+            let occupy = move || process::occupy(place, access, shared);
+            thread::Builder::new().spawn_scoped(scope, occupy)
+        });
+        let clients = clients.collect::<io::Result<Vec<_>>>();
+        let clients = clients.map_err(Error::io("a client's thread"))?;
+        let monitor = thread::Builder::new().spawn_scoped(scope, || {
             let ended = watch(scene, interrupts, begun, &is_over);
             is_over.store(true, Ordering::Relaxed);
             interrupt.now();
             ended
         });
-        let mut clock = WallClock::since(begun, interrupt.clone());
-        let groups = nodes.groups();
-        let mut surgeon = Surgeon { nodes, groups: groups.len() as u64 };
-        let mut faults = Faults::new(groups);
-        let mut events = |event: Event| {
-            // What is healed in front of nodes that stand still does not heal them.
-            if !(nodes.is_frozen() && matches!(event.what, What::Healed { .. })) {
-                faults.take(event, schedule, recorder);
-            }
-        };
-        // Here, and not in a thread of its own: nodes that it restarts die with their thread.
-        let executed = nemesis::execute(schedule, &mut surgeon, proxy, &mut clock, &mut events);
-        if executed.is_ok() {
-            clock.wait_until(plan.time_limit.as_millis() as u64);
-        }
-        is_over.store(true, Ordering::Release);
+        let monitor = monitor.map_err(Error::io("a thread"))?;
+        let (faults, executed) = break_things(scene, begun, &interrupt);
+        drop(load);
         let ended = monitor.join().expect("the monitor does not panic");
         for client in clients {
             let done = client.join().expect("clients do not panic");
@@ -117,6 +89,58 @@ pub(super) fn run(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Loaded, 
             hit_leader: faults.hit_leader,
         })
     })
+}
+
+/// The load, which is over when this is dropped: threads that wait for that are ended whatever
+/// becomes of the others.
+struct UntilDropped<'a>(&'a AtomicBool);
+
+impl Drop for UntilDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// How the client at each place reaches the cluster. `void`: where it sends what is to reach nobody.
+fn accesses(scene: &Scene<'_>, void: SocketAddr) -> Vec<Access> {
+    let Scene { plan, nodes, proxy, .. } = scene;
+    let ids = nodes.ids();
+    let access = |place: usize| {
+        let pinned = pinned(place, &ids);
+        let group = Endpoint::Client(place as u32);
+        let (cluster, secret) = nodes.view(|node| match pinned {
+            Some(only) if only != node => void,
+            _ => proxy.address(group, node),
+        });
+        let timeout = if pinned.is_some() { TIMEOUT_PINNED } else { TIMEOUT };
+        Access { cluster, secret, timeout }
+    };
+    (0..plan.concurrency).map(access).collect()
+}
+
+/// Carries out the schedule, and waits until the time is up. Not in a thread of its own: nodes that
+/// it restarts would die with that.
+fn break_things(
+    scene: &Scene<'_>,
+    begun: Instant,
+    interrupt: &Interrupt,
+) -> (Faults, io::Result<()>) {
+    let Scene { plan, schedule, nodes, proxy, recorder } = scene;
+    let mut clock = WallClock::since(begun, interrupt.clone());
+    let groups = nodes.groups();
+    let mut surgeon = Surgeon { nodes, groups: groups.len() as u64 };
+    let mut faults = Faults::new(groups);
+    let mut events = |event: Event| {
+        // What is healed in front of nodes that stand still does not heal them.
+        if !(nodes.is_frozen() && matches!(event.what, What::Healed { .. })) {
+            faults.take(event, schedule, recorder);
+        }
+    };
+    let executed = nemesis::execute(schedule, &mut surgeon, proxy, &mut clock, &mut events);
+    if executed.is_ok() {
+        clock.wait_until(plan.time_limit.as_millis() as u64);
+    }
+    (faults, executed)
 }
 
 /// Every other client asks one node only, whether it leads or not, and only reads: a deposed leader

@@ -32,7 +32,7 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// Begins to write to this file. An error is that of the file or of a socket.
+    /// Begins to write to this file. An error is that of the file, a socket or a thread.
     pub fn start(nodes: &Nodes, begun: Instant, file: &Path) -> io::Result<Observer> {
         let file = Arc::new(File::create(file)?);
         let mut observer = Observer { is_over: Arc::default(), threads: Vec::new() };
@@ -40,7 +40,7 @@ impl Observer {
             let (asking, file) = (nodes.asking()?, file.clone());
             let is_over = observer.is_over.clone();
             let watch = move || watch(id, asking, begun, &file, &is_over);
-            observer.threads.push(thread::spawn(watch));
+            observer.threads.push(thread::Builder::new().spawn(watch)?);
         }
         Ok(observer)
     }
