@@ -36,6 +36,7 @@ mod told;
 
 use ending::Ending;
 use error::NO_CLOCKS;
+use load::Loaded;
 use observer::Observer;
 
 pub(crate) use ending::FINAL_READERS;
@@ -141,21 +142,7 @@ fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
         return Err(Error::Impossible(why));
     }
     let folder = Folder::create(&plan.store, &plan.name()).map_err(Error::io("the store"))?;
-
-    let addresses = cluster::free_addresses(ids.len()).map_err(Error::io("addresses"))?;
-    let site = Site {
-        dir: folder.nodes(),
-        program,
-        partitions: plan.partitions,
-        clocks: clocks.clone(),
-        nodes: ids.iter().copied().zip(addresses).collect(),
-        arguments: Vec::new(),
-    };
-    // Each client is a group of its own, and so is who reads at last through each node.
-    let groups = (plan.concurrency + ids.len()) as u32;
-    let proxy = Proxy::start(&site.nodes, groups, plan.seed).map_err(Error::io("the proxy"))?;
-    let view = |from, to| proxy.address(Endpoint::Node(from), to);
-    let nodes = Nodes::prepare(site, view).map_err(Error::Cluster)?;
+    let (nodes, proxy) = prepare(plan, &ids, program, clocks.clone(), &folder)?;
     let schedule = match &plan.recording {
         Some(recording) => recording.schedule.clone(),
         None => nemesis::draw(plan.seed, &options),
@@ -186,8 +173,44 @@ fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
     }
     recorder.finish().map_err(Error::file(&history))?;
     let held = is_frozen.then_some(nodes);
+    judge(plan, folder, &recorder, &loaded, &ending, held)
+}
 
-    let verifying = verify::Plan::of_own();
+/// The network and the files of a cluster; nothing of it runs yet but the proxy.
+fn prepare(
+    plan: &Plan,
+    ids: &[NodeId],
+    program: PathBuf,
+    clocks: Option<Library>,
+    folder: &Folder,
+) -> Result<(Nodes, Proxy), Error> {
+    let addresses = cluster::free_addresses(ids.len()).map_err(Error::io("addresses"))?;
+    let site = Site {
+        dir: folder.nodes(),
+        program,
+        partitions: plan.partitions,
+        clocks,
+        nodes: ids.iter().copied().zip(addresses).collect(),
+        arguments: Vec::new(),
+    };
+    // Each client is a group of its own, and so is who reads at last through each node.
+    let groups = (plan.concurrency + ids.len()) as u32;
+    let proxy = Proxy::start(&site.nodes, groups, plan.seed).map_err(Error::io("the proxy"))?;
+    let view = |from, to| proxy.address(Endpoint::Node(from), to);
+    let nodes = Nodes::prepare(site, view).map_err(Error::Cluster)?;
+    Ok((nodes, proxy))
+}
+
+/// Judges what was recorded, and writes down and words what was found. `held`: nodes that are frozen.
+fn judge(
+    plan: &Plan,
+    folder: Folder,
+    recorder: &Recorder,
+    loaded: &Loaded,
+    ending: &Ending,
+    held: Option<Nodes>,
+) -> Result<Finished, Error> {
+    let (verifying, history) = (verify::Plan::of_own(), folder.history());
     let name = history.to_string_lossy();
     let judged = verify::judge(&verifying, &history, &name).map_err(Error::History)?;
     let facts = outcome::Facts {
@@ -195,13 +218,13 @@ fn carry_out(plan: &Plan, interrupts: &Interrupts) -> Result<Finished, Error> {
         faults: recorder.faults(),
         asked_for_faults: !plan.nemesis.is_empty(),
         quarrels: recorder.with_live(|live| live.quarrels(&judged)),
-        is_frozen,
+        is_frozen: held.is_some(),
     };
-    let outcome = Outcome::of(&facts, &loaded, &ending, judged.finding);
+    let outcome = Outcome::of(&facts, loaded, ending, judged.finding);
     let report = told::Report { plan, folder: &folder, outcome: &outcome, judged: &judged };
-    let results = report.results(&verifying, &recorder, &ending);
+    let results = report.results(&verifying, recorder, ending);
     folder.write_results(&results).map_err(Error::io("the store"))?;
-    let (verdict, mut reasons) = (report.verdict(), report.reasons(&recorder));
+    let (verdict, mut reasons) = (report.verdict(), report.reasons(recorder));
     match report::write(folder.path(), &judged) {
         Ok(file) => reasons.push_str(&format!("  report: {}\n", file.display())),
         // The verdict stands, and is not hidden by that.
