@@ -179,12 +179,34 @@ impl fmt::Display for Line {
     }
 }
 
-/// What the library leaves behind of a process that was killed.
+/// Where the library keeps what processes share.
+const SHARED: &str = "/dev/shm";
+const SHARED_PREFIX: &str = "faketime_shm_";
+
+/// Removes what the library leaves behind of a process that was killed.
 pub(super) fn clean_up(process: u32) {
-    for name in [format!("faketime_shm_{process}"), format!("sem.faketime_sem_{process}")] {
-        // It may have none, or none left.
-        let _ = fs::remove_file(Path::new("/dev/shm").join(name));
+    clean_up_in(Path::new(SHARED), process);
+}
+
+/// The same of all processes that are gone: those of a checker that was killed itself.
+pub(super) fn clean_up_after_others() {
+    clean_up_where(Path::new(SHARED), |process| {
+        !Path::new("/proc").join(process.to_string()).exists()
+    });
+}
+
+fn clean_up_in(shared: &Path, process: u32) {
+    for name in [format!("{SHARED_PREFIX}{process}"), format!("sem.faketime_sem_{process}")] {
+        // It may have none, or none left, or belong to somebody else.
+        let _ = fs::remove_file(shared.join(name));
     }
+}
+
+fn clean_up_where(shared: &Path, is_gone: impl Fn(u32) -> bool) {
+    let entries = fs::read_dir(shared).into_iter().flatten().filter_map(Result::ok);
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let processes = names.filter_map(|name| name.strip_prefix(SHARED_PREFIX)?.parse().ok());
+    processes.filter(|process| is_gone(*process)).for_each(|process| clean_up_in(shared, process));
 }
 
 #[cfg(test)]
@@ -233,6 +255,23 @@ mod tests {
         ] {
             assert_eq!(first.contradicts(&later, rate), is_off, "{later:?}");
         }
+    }
+
+    #[test]
+    fn what_the_dead_left_is_removed_and_what_the_living_use_is_not() {
+        let shared = tempfile::tempdir().expect("a folder");
+        for process in [7, 8] {
+            for name in [format!("faketime_shm_{process}"), format!("sem.faketime_sem_{process}")] {
+                fs::write(shared.path().join(name), "").expect("ours");
+            }
+        }
+        fs::write(shared.path().join("faketime_shm_x"), "").expect("ours");
+        clean_up_where(shared.path(), |process| process == 7);
+        let left = fs::read_dir(shared.path()).expect("a folder");
+        let left = left.map(|entry| entry.expect("an entry").file_name().into_string());
+        let mut left: Vec<String> = left.map(|name| name.expect("plain")).collect();
+        left.sort();
+        assert_eq!(left, ["faketime_shm_8", "faketime_shm_x", "sem.faketime_sem_8"]);
     }
 
     #[test]

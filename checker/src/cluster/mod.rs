@@ -95,6 +95,9 @@ impl Nodes {
         site: Site,
         view: impl Fn(NodeId, NodeId) -> SocketAddr,
     ) -> Result<Nodes, Error> {
+        if site.clocks.is_some() {
+            clocks::clean_up_after_others();
+        }
         let file = files::write(&site, view)?;
         let (cluster, secret) = Cluster::load(&file).map_err(Error::File)?;
         let asking = Asking::new(&cluster, secret.as_ref()).map_err(Error::Socket)?;
