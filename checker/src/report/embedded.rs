@@ -11,7 +11,7 @@ use super::operations::Words;
 use super::page::{Findings, invoked_in};
 use super::rates::Rates;
 use super::stored::{Fault, Test};
-use crate::run::FINAL_READERS;
+use crate::run::{CONTRADICTED, FINAL_READERS};
 
 /// The JSON of these findings, in which `<` is spelt `\u003c`: outside of strings there is none.
 pub(super) fn json(findings: &Findings<'_>) -> Result<String, Error> {
@@ -103,10 +103,32 @@ fn lanes(test: &Test) -> Vec<String> {
     clients.chain((1..=test.nodes).map(|node| format!("final n{node}"))).collect()
 }
 
-/// The lane of a process: its number tells the place.
+/// The lane of a process: its number tells the place. Who reads what a process was told besides its
+/// answer, is at the place of that.
 fn lane(process: u64, test: &Test) -> u64 {
+    let process = process.checked_sub(CONTRADICTED).unwrap_or(process);
     match process.checked_sub(FINAL_READERS) {
         None => process % u64::from(test.concurrency.max(1)),
         Some(reader) => u64::from(test.concurrency) + reader % u64::from(test.nodes.max(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_number_tells_the_lane() {
+        let test = json!({
+            "command": "", "seed": 1, "nodes": 3, "time_limit_ms": 1, "concurrency": 6, "rate": 0,
+            "keys": 1, "nemesis": [], "partitions": 1,
+        });
+        let test: Test = serde_json::from_value(test).expect("that of a run");
+        assert_eq!(lanes(&test).len(), 9);
+        for (process, expected) in [(4, 4), (16, 4), (FINAL_READERS + 2, 8), (CONTRADICTED + 16, 4)]
+        {
+            assert_eq!(lane(process, &test), expected, "{process}");
+        }
     }
 }

@@ -44,6 +44,7 @@ pub use error::Error;
 pub(crate) use interrupts::Interrupts;
 pub use live::{Live, Sighting};
 pub use outcome::Outcome;
+pub(crate) use record::CONTRADICTED;
 pub use record::{Counts, Fault, Recorder};
 pub use replay::{Recording, Replay, Unfit};
 pub use shrink::{Shrink, shrink};

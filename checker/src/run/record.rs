@@ -24,7 +24,7 @@ pub struct Recorder {
 }
 
 /// Who reads what a compare-and-set was told is numbered from here, above all other processes.
-const CONTRADICTED: u64 = 2_000_000_000;
+pub(crate) const CONTRADICTED: u64 = 2_000_000_000;
 
 struct Book {
     out: BufWriter<File>,
