@@ -32,6 +32,8 @@ struct Book {
     counts: Counts,
     /// By the number of the fault.
     faults: Vec<Fault>,
+    /// Numbers of those that last, or that no write has succeeded since: of a long run, few.
+    open: Vec<usize>,
     /// Since when each group has a node that reaches a quorum of it; `None` if one has none.
     quorum_since: Option<u64>,
     /// Sees every event in this order, too.
@@ -89,6 +91,7 @@ impl Recorder {
             index: 0,
             counts: Counts::default(),
             faults: Vec::new(),
+            open: Vec::new(),
             quorum_since: Some(0),
             live: Live::default(),
             written: 0,
@@ -176,8 +179,7 @@ impl Recorder {
         let begun = self.write(&mut book, "nemesis".into(), "info", kind, &json!(what), None);
         let (kind, what) = (kind.to_string(), what.to_string());
         book.turn(begun, has_quorum);
-        book.faults.push(Fault { kind, what, begun, ..Fault::default() });
-        book.faults.len() - 1
+        book.begin(Fault { kind, what, begun, ..Fault::default() })
     }
 
     /// A fault was healed, having had an effect on so many processes or datagrams.
@@ -205,6 +207,12 @@ impl Recorder {
     /// All faults so far.
     pub fn faults(&self) -> Vec<Fault> {
         self.book().faults.clone()
+    }
+
+    /// What each fault that lasts does, and to whom.
+    pub fn lasting(&self) -> Vec<String> {
+        let mut book = self.book();
+        book.lasting().map(|fault| fault.what.clone()).collect()
     }
 
     /// Waits for something impossible, but no longer than that. Returns the first there was.
@@ -262,10 +270,23 @@ impl Recorder {
 }
 
 impl Book {
+    /// Takes a fault up, and returns its number.
+    fn begin(&mut self, fault: Fault) -> usize {
+        self.open.push(self.faults.len());
+        self.faults.push(fault);
+        self.faults.len() - 1
+    }
+
+    /// Those that are not healed.
+    fn lasting(&mut self) -> impl Iterator<Item = &mut Fault> {
+        let first = self.open.first().copied().unwrap_or(self.faults.len());
+        self.faults[first..].iter_mut().filter(|fault| fault.healed.is_none())
+    }
+
     /// From now on there is a quorum, or there is none.
     fn turn(&mut self, now: u64, has_quorum: bool) {
         if let Some(since) = self.quorum_since {
-            for fault in self.faults.iter_mut().filter(|fault| fault.healed.is_none()) {
+            for fault in self.lasting() {
                 fault.quorum_ns += now - since.max(fault.begun);
             }
         }
@@ -274,13 +295,15 @@ impl Book {
 
     /// A write, or a compare-and-set, succeeded now.
     fn write_succeeded(&mut self, now: u64) {
-        for fault in &mut self.faults {
+        for &number in &self.open {
+            let fault = &mut self.faults[number];
             let since = self.written.max(fault.begun);
             fault.written.get_or_insert(now);
             if fault.healed.is_none_or(|healed| since < healed) {
                 fault.unwritten_ns = fault.unwritten_ns.max(now - since);
             }
         }
+        self.open.retain(|&number| self.faults[number].healed.is_none());
         self.written = now;
     }
 
@@ -288,7 +311,7 @@ impl Book {
         match answer {
             Answer::Ok(_) => {
                 self.counts.ok[kind.index()] += 1;
-                for fault in self.faults.iter_mut().filter(|fault| fault.healed.is_none()) {
+                for fault in self.lasting() {
                     fault.ok[kind.index()] += 1;
                 }
             }
@@ -377,11 +400,11 @@ mod tests {
         let mut book = recorder.book();
         let fault = |begun| Fault { begun, ..Fault::default() };
         book.write_succeeded(5);
-        book.faults.push(fault(10));
+        book.begin(fault(10));
         for now in [12, 20] {
             book.write_succeeded(now);
         }
-        book.faults.push(fault(40));
+        book.begin(fault(40));
         book.faults[0].healed = Some(50);
         for now in [120, 500] {
             book.write_succeeded(now);
@@ -389,5 +412,6 @@ mod tests {
         let told = |fault: &Fault| (fault.written, fault.unwritten_ns);
         assert_eq!(told(&book.faults[0]), (Some(12), 100), "from 20 to 120, and no later");
         assert_eq!(told(&book.faults[1]), (Some(120), 380), "it is not healed");
+        assert_eq!(book.open, [1]);
     }
 }

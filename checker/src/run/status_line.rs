@@ -39,15 +39,13 @@ impl StatusLine {
 /// How a run is going, in a line.
 pub(super) fn state(recorder: &Recorder, first: Option<&Sighting>) -> String {
     let counts = recorder.counts();
-    let faults = recorder.faults();
-    let active = faults.iter().filter(|fault| fault.healed.is_none());
-    let active: Vec<&str> = active.map(|fault| fault.what.as_str()).collect();
+    let faults = recorder.lasting();
     let ok: u64 = counts.ok.iter().sum();
     format!(
         "{ok} ok · {} failed · {} indeterminate · {}{}",
         counts.failed,
         counts.indeterminate,
-        if active.is_empty() { String::from("no fault") } else { active.join(", ") },
+        if faults.is_empty() { String::from("no fault") } else { faults.join(", ") },
         first.map_or(String::new(), |first| format!(" · INVALID: {first}"))
     )
 }
