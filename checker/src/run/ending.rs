@@ -8,7 +8,7 @@ use node::wire::NodeId;
 
 use super::Interrupts;
 use super::{BOOT, Error, Scene};
-use crate::cluster;
+use crate::cluster::{self, Replica};
 use crate::process::{Access, Answer, Process};
 use crate::proxy::Endpoint;
 use crate::workload::Operation;
@@ -26,8 +26,8 @@ pub(super) struct Ending {
     pub failed: Vec<String>,
     /// Replicas that applied as much and have different states.
     pub diverged: Vec<String>,
-    /// Whether nodes tell a digest of their state; if not, replicas were not compared.
-    pub has_digests: bool,
+    /// Whether the states of all replicas were compared, all at the same count of applied entries.
+    pub are_compared: bool,
     /// Final reads that were answered.
     pub reads: u64,
 }
@@ -96,47 +96,141 @@ fn read_all(
 /// and at any moment before.
 fn compare(scene: &Scene<'_>, is_unwanted: &dyn Fn() -> bool, ending: &mut Ending) {
     let deadline = Instant::now() + RECOVERY;
-    let mut digests: BTreeMap<(u64, u64), (NodeId, String)> = BTreeMap::new();
-    let mut diverged = BTreeSet::new();
+    let mut seen = Comparison::default();
     loop {
-        let mut applied: BTreeMap<u64, BTreeMap<NodeId, u64>> = BTreeMap::new();
-        let mut silent = Vec::new();
-        for id in scene.nodes.ids() {
-            let Some(replicas) = scene.nodes.status(id) else {
-                silent.push(id.0);
-                continue;
-            };
-            for replica in replicas {
-                applied.entry(replica.group).or_default().insert(id, replica.applied);
-                let Some(digest) = replica.digest else { continue };
-                ending.has_digests = true;
-                let at = (replica.group, replica.applied);
-                let (other, first) = digests.entry(at).or_insert((id, digest.clone()));
-                if *first != digest {
-                    diverged.insert(format!(
-                        "nodes {} and {} have applied {} entries of group {} and differ: \
-                         digests {first} and {digest}",
-                        other.0, id.0, replica.applied, replica.group
-                    ));
-                }
-            }
-        }
-        let equal = |of: &BTreeMap<NodeId, u64>| of.values().collect::<BTreeSet<_>>().len() == 1;
-        if is_unwanted() && diverged.is_empty() {
+        let nodes = scene.nodes.ids().into_iter();
+        seen.look(nodes.map(|id| (id, scene.nodes.status(id))));
+        if is_unwanted() && seen.diverged.is_empty() {
             return;
         }
-        let is_even = silent.is_empty() && applied.values().all(equal);
-        if is_even || !diverged.is_empty() || Instant::now() >= deadline {
-            ending.diverged = diverged.into_iter().collect();
-            if !is_even && ending.diverged.is_empty() {
-                ending.failed.push(format!(
-                    "replicas are not even {} s after all was healed: applied {applied:?}, \
-                     silent {silent:?}",
-                    RECOVERY.as_secs()
-                ));
-            }
-            return;
+        if seen.is_even() || !seen.diverged.is_empty() || Instant::now() >= deadline {
+            return seen.conclude(ending);
         }
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What nodes say of their replicas, one look after the other.
+#[derive(Default)]
+struct Comparison {
+    /// The digest of each state, by group and count of applied entries, and who told it first.
+    digests: BTreeMap<(u64, u64), (NodeId, String)>,
+    /// Who told another one, in a sentence each.
+    diverged: BTreeSet<String>,
+    /// At the last look: the count of applied entries, by group and node.
+    applied: BTreeMap<u64, BTreeMap<NodeId, u64>>,
+    /// At the last look: who did not answer.
+    silent: Vec<u16>,
+    /// At the last look: somebody told no digest.
+    lacks_digests: bool,
+}
+
+impl Comparison {
+    /// Takes what each node says now; `None` if it does not answer.
+    fn look(&mut self, nodes: impl Iterator<Item = (NodeId, Option<Vec<Replica>>)>) {
+        self.applied.clear();
+        self.silent.clear();
+        self.lacks_digests = false;
+        for (id, replicas) in nodes {
+            match replicas {
+                None => self.silent.push(id.0),
+                Some(replicas) => replicas.into_iter().for_each(|replica| self.add(id, replica)),
+            }
+        }
+    }
+
+    fn add(&mut self, id: NodeId, Replica { group, applied, digest, .. }: Replica) {
+        self.applied.entry(group).or_default().insert(id, applied);
+        let Some(digest) = digest else {
+            self.lacks_digests = true;
+            return;
+        };
+        let known = self.digests.entry((group, applied));
+        let (other, first) = known.or_insert_with(|| (id, digest.clone()));
+        if *first != digest {
+            self.diverged.insert(format!(
+                "nodes {} and {} have applied {applied} entries of group {group} and differ: \
+                 digests {first} and {digest}",
+                other.0, id.0
+            ));
+        }
+    }
+
+    /// Whether all answered, and all of each group have applied as much.
+    fn is_even(&self) -> bool {
+        let is_even = |of: &BTreeMap<NodeId, u64>| of.values().collect::<BTreeSet<_>>().len() == 1;
+        self.silent.is_empty() && self.applied.values().all(is_even)
+    }
+
+    fn conclude(self, ending: &mut Ending) {
+        let (is_even, lacks_digests) = (self.is_even(), self.lacks_digests);
+        ending.are_compared = is_even && !lacks_digests;
+        if self.diverged.is_empty() && !is_even {
+            ending.failed.push(format!(
+                "replicas are not even {} s after all was healed: applied {:?}, silent {:?}",
+                RECOVERY.as_secs(),
+                self.applied,
+                self.silent
+            ));
+        } else if self.diverged.is_empty() && lacks_digests {
+            let why = "replicas were not compared: a node tells no digest of its state";
+            ending.failed.push(String::from(why));
+        }
+        ending.diverged = self.diverged.into_iter().collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many entries a node has applied, and the digest; nothing if it is silent.
+    type Says<'a> = Option<(u64, Option<&'a str>)>;
+
+    /// What is found if two nodes say this, one look after the other.
+    fn found(looks: &[[Says<'_>; 2]]) -> Ending {
+        let mut seen = Comparison::default();
+        for look in looks {
+            let replicas = look.map(|says| {
+                let (applied, digest) = says?;
+                let (ballot, digest) = (String::new(), digest.map(String::from));
+                Some(vec![Replica { group: 0, leads: false, ballot, applied, digest }])
+            });
+            seen.look((1..).map(NodeId).zip(replicas));
+        }
+        let mut ending = Ending::default();
+        seen.conclude(&mut ending);
+        ending
+    }
+
+    #[test]
+    fn replicas_that_have_applied_as_much_must_be_equal() {
+        let equal = found(&[[Some((7, Some("a"))), Some((7, Some("a")))]]);
+        assert!(equal.are_compared && equal.failed.is_empty() && equal.diverged.is_empty());
+        let differ = found(&[[Some((7, Some("a"))), Some((7, Some("b")))]]);
+        assert!(differ.failed.is_empty(), "{:?}", differ.failed);
+        assert_eq!(differ.diverged.len(), 1);
+        assert!(differ.diverged[0].starts_with("nodes 1 and 2 have applied 7 entries of group 0"));
+    }
+
+    #[test]
+    fn a_state_is_compared_with_that_of_another_moment() {
+        let passed = [[Some((7, Some("a"))), Some((6, Some("b")))]];
+        let later = [[Some((8, Some("c"))), Some((7, Some("d")))]];
+        assert_eq!(found(&passed).diverged, Vec::<String>::new());
+        assert_eq!(found(&[passed, later].concat()).diverged.len(), 1);
+    }
+
+    #[test]
+    fn what_was_not_compared_is_no_proof() {
+        for (says, why) in [
+            ([Some((7, Some("a"))), None], "silent [2]"),
+            ([Some((7, Some("a"))), Some((6, Some("b")))], "not even"),
+            ([Some((7, Some("a"))), Some((7, None))], "a node tells no digest"),
+        ] {
+            let ending = found(&[says]);
+            assert!(!ending.are_compared && ending.diverged.is_empty());
+            assert!(ending.failed.len() == 1 && ending.failed[0].contains(why), "{why}");
+        }
     }
 }

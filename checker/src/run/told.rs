@@ -107,7 +107,7 @@ impl Report<'_> {
             "failed": counts.failed,
             "indeterminate": counts.indeterminate,
             "final_reads": ending.reads,
-            "replicas_compared": ending.has_digests,
+            "replicas_compared": ending.are_compared,
             "faults": faults.collect::<Vec<Json>>(),
             "history": verify::json_of(verifying, judged),
         })
