@@ -8,9 +8,12 @@
 use std::fmt;
 
 use crate::history::{Action, Fault, History, KeyHistory, Operation, Rank, Seen, Shown, Value};
+use crate::linearizability::spec::observed;
 use crate::linearizability::{Cause, Evidence, Violation};
 
 mod timeline;
+
+pub(crate) use timeline::{ranks, shown};
 
 /// Speaks of the operations of one key.
 #[derive(Clone, Copy)]
@@ -22,6 +25,12 @@ pub struct Teller<'a> {
 }
 
 impl<'a> Teller<'a> {
+    /// The name of the key, in front of what is said of it: `key k7: `. Empty if it has none.
+    pub fn name(&self) -> String {
+        let key = self.key.key.as_deref();
+        key.map_or(String::new(), |key| format!("key {}: ", Shown(Some(key))))
+    }
+
     /// The violation in one sentence, behind the name of its cause.
     pub fn sentence(&self, violation: &Violation) -> String {
         let cause = violation.cause.name().replace('-', " ");
@@ -96,7 +105,11 @@ impl<'a> Teller<'a> {
                 "{saw}, {}before {}, {}, was invoked",
                 self.duration(accused.complete, other.invoke),
                 self.whose(other),
-                if seen(accused) == set(other) { "which wrote it" } else { "which led to it" }
+                if observed(&accused.action) == set(other) {
+                    "which wrote it"
+                } else {
+                    "which led to it"
+                }
             ),
             (Cause::WentBack | Cause::Stale, Some(other)) => {
                 format!("{saw}, although {}", self.before(accused, other))
@@ -177,15 +190,6 @@ impl<'a> Teller<'a> {
             (Some(from), Some(to)) if to >= from => format!("{} ", Duration(to - from)),
             _ => String::new(),
         }
-    }
-}
-
-/// The one value that an operation needs to find.
-fn seen(operation: &Operation) -> Option<Value> {
-    match operation.action {
-        Action::Read(value) | Action::Cas { seen: Seen::Current(value), .. } => Some(value),
-        Action::Cas { old, seen: Seen::Matched, .. } => Some(old),
-        _ => None,
     }
 }
 

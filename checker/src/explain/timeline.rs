@@ -9,6 +9,8 @@
 //! The drawing shows which event came first, and not by how much: to scale, the operations that
 //! matter would be dots.
 
+use std::ops::Range;
+
 use super::Teller;
 use crate::history::{Operation, Rank};
 use crate::linearizability::{Evidence, Violation};
@@ -28,9 +30,8 @@ const STEP_COLUMNS_MAX: usize = 9;
 /// The core of `violation`, by invocation.
 pub(super) fn draw(teller: &Teller<'_>, violation: &Violation, columns: usize) -> String {
     let whole = &violation.core;
-    // The end of a long core is where it becomes impossible.
-    let first = whole.len().saturating_sub(ROWS_MAX).min(violation.accused);
-    let core = &whole[first..whole.len().min(first + ROWS_MAX)];
+    let shown = shown(violation, ROWS_MAX);
+    let core = &whole[shown.clone()];
     let head = head(teller, core);
     let rows: Vec<Cells> = core.iter().map(|one| row(teller, one, whole)).collect();
     let widths = [0, 1, 2, 3, 4].map(|cell| {
@@ -42,7 +43,7 @@ pub(super) fn draw(teller: &Teller<'_>, violation: &Violation, columns: usize) -
     let room = columns.saturating_sub(left).max(BAR_COLUMNS_MIN);
     let step = (room / marks.len().max(1)).clamp(1, STEP_COLUMNS_MAX);
     let mut drawn = line(&head, &widths) + " * does not fit, > never completed";
-    for (index, (evidence, row)) in (first..).zip(core.iter().zip(&rows)) {
+    for (index, (evidence, row)) in shown.zip(core.iter().zip(&rows)) {
         let mark = if index == violation.accused { '*' } else { ' ' };
         let bar = bar(&evidence.operation, &marks, step);
         drawn.push_str(&format!("\n{} {mark} {bar}", line(row, &widths)));
@@ -51,6 +52,14 @@ pub(super) fn draw(teller: &Teller<'_>, violation: &Violation, columns: usize) -
         drawn.push_str(&format!("\nand {} more", whole.len() - core.len()));
     }
     drawn
+}
+
+/// Which operations of a core are shown, if no more than `rows_max` are: the end of a long one is where
+/// it becomes impossible.
+pub(crate) fn shown(violation: &Violation, rows_max: usize) -> Range<usize> {
+    let count = violation.core.len();
+    let first = count.saturating_sub(rows_max).min(violation.accused);
+    first..count.min(first + rows_max)
 }
 
 /// What is told of an operation: process, operation, answer, invocation, completion.
@@ -112,7 +121,7 @@ fn line([process, call, answer, invoked, completed]: &Cells, widths: &[usize; 5]
 }
 
 /// The events of the core in order.
-fn ranks(core: &[Evidence]) -> Vec<Rank> {
+pub(crate) fn ranks(core: &[Evidence]) -> Vec<Rank> {
     let events = core.iter().flat_map(|evidence| {
         let Operation { invoke, complete, .. } = evidence.operation;
         [invoke, complete]

@@ -127,7 +127,7 @@ impl Register {
 }
 
 /// The state that `action` requires, if it is one that it names.
-pub(super) fn observed(action: &Action) -> Option<Value> {
+pub(crate) fn observed(action: &Action) -> Option<Value> {
     match *action {
         Action::Read(value) | Action::Cas { seen: Seen::Current(value), .. } => Some(value),
         Action::Cas { old, seen: Seen::Matched, .. } => Some(old),

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::logs::{Around, Log};
-use crate::explain::Teller;
-use crate::history::{History, Rank, Shown};
+use crate::explain::{self, Teller};
+use crate::history::{History, Rank};
 use crate::linearizability::{Evidence, Verdict, Violation};
 use crate::verify::Judged;
 
@@ -80,7 +80,8 @@ pub(super) fn doubts(judged: &Judged<'_>) -> Vec<String> {
             Err(unproven) => unproven.to_string(),
             Ok(_) => return None,
         };
-        Some(format!("{}{why}", name(key.key.as_deref())))
+        let teller = Teller { history: &judged.history, key };
+        Some(format!("{}{why}", teller.name()))
     });
     doubts.collect()
 }
@@ -94,10 +95,8 @@ fn tell(teller: &Teller<'_>, violation: &Violation) -> Shows {
         false => (ns(one.operation.invoke), ns(one.operation.complete)),
     };
     let line = |one: &Evidence| history.events.line(one.operation.invoke).unwrap_or(0);
-    // The end of a long core is where it becomes impossible.
-    let first = core.len().saturating_sub(ROWS_MAX).min(*accused);
-    let shown = first..core.len().min(first + ROWS_MAX);
-    let ranks = ranks(&core[shown.clone()]);
+    let shown = explain::shown(violation, ROWS_MAX);
+    let ranks = explain::ranks(&core[shown.clone()]);
     let row = |index: usize| {
         let [process, call, answer, invoked, completed] = teller.row(&core[index], core);
         let operation = &core[index].operation;
@@ -120,7 +119,7 @@ fn tell(teller: &Teller<'_>, violation: &Violation) -> Shows {
         }
     };
     Shows {
-        sentence: format!("{}{}", name(teller.key.key.as_deref()), teller.sentence(violation)),
+        sentence: format!("{}{}", teller.name(), teller.sentence(violation)),
         rows_more: core.len() - shown.len(),
         rows: shown.map(row).collect(),
         from_ns: core.iter().map(|one| when(one).0).min().unwrap_or(0),
@@ -128,19 +127,6 @@ fn tell(teller: &Teller<'_>, violation: &Violation) -> Shows {
         lines: core.iter().map(line).collect(),
         accused: line(&core[*accused]),
     }
-}
-
-/// The events of a core in order.
-fn ranks(core: &[Evidence]) -> Vec<Rank> {
-    let events = core.iter().flat_map(|one| [one.operation.invoke, one.operation.complete]);
-    let mut ranks: Vec<Rank> = events.collect();
-    ranks.sort_unstable();
-    ranks.dedup();
-    ranks
-}
-
-fn name(key: Option<&[u8]>) -> String {
-    key.map_or(String::new(), |key| format!("key {}: ", Shown(Some(key))))
 }
 
 /// One thing that happened around a violation.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::{Finding, Judged, Plan};
 use crate::explain::Teller;
-use crate::history::KeyHistory;
 use crate::linearizability::{Limit, Undecided, Verdict, Violation};
 
 /// The explanations of more violations would bury the first.
@@ -106,7 +105,7 @@ pub(crate) fn explain(out: &mut impl Write, judged: &Judged<'_>) -> io::Result<(
         let teller = Teller { history: &judged.history, key };
         match verdict {
             Ok(Verdict::Valid { .. }) => {}
-            Err(error) => writeln!(out, "  {}{error}", name(key))?,
+            Err(error) => writeln!(out, "  {}{error}", teller.name())?,
             Ok(Verdict::Unknown(undecided)) => match judged.finding {
                 // It could have been invalid too, but that is not the news.
                 Finding::Invalid => {}
@@ -128,7 +127,7 @@ pub(crate) fn explain(out: &mut impl Write, judged: &Judged<'_>) -> io::Result<(
         }
     }
     if omitted > 0 {
-        writeln!(out, "\n  and {omitted} more; --proof FILE or --json has them")?;
+        writeln!(out, "\n  and {omitted} more, which `checker verify --proof FILE` has")?;
     }
     if more_keys > 0 {
         writeln!(out, "  and {more_keys} more keys")?;
@@ -141,7 +140,7 @@ fn write_violation(
     teller: &Teller<'_>,
     violation: &Violation,
 ) -> io::Result<()> {
-    writeln!(out, "  {}{}\n", name(teller.key), teller.sentence(violation))?;
+    writeln!(out, "  {}{}\n", teller.name(), teller.sentence(violation))?;
     for row in teller.timeline(violation, columns() - 4).lines() {
         writeln!(out, "    {row}")?;
     }
@@ -172,13 +171,7 @@ fn unknown(teller: &Teller<'_>, undecided: &Undecided) -> String {
         Limit::Memory => "--max-memory-mib",
         Limit::Time => "--max-time-s",
     };
-    format!("{}{undecided}{reached}; see {bound}", name(teller.key))
-}
-
-/// The name of a key, in front of what is said of it.
-fn name(key: &KeyHistory) -> String {
-    let shown = key.key.as_deref().map(|key| crate::history::Shown(Some(key)));
-    shown.map_or(String::new(), |shown| format!("key {shown}: "))
+    format!("{}{undecided}{reached}; see {bound}", teller.name())
 }
 
 fn columns() -> usize {
