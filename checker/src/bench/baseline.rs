@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::load::times_ns;
+use super::tally::times_ns;
 use super::{Error, Opened, Plan};
 
 /// For a datagram on this machine: longer means that it is lost, and none should be.

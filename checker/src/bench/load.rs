@@ -4,25 +4,18 @@
 //! that stands still for a second keeps all waiting that were due meanwhile, and each of them waited:
 //! so latency counts from when an operation was due, not from when there was room to send it.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use node::client::{Ask, Completion, Outcome, Pipeline};
+use node::client::{Ask, Completion, Pipeline};
+
+use super::tally::{Kind, Tally, tag};
 
 /// How often to look whether it is over while nothing happens.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 16;
-
-/// What operations there are.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Kind {
-    Put,
-    Get,
-}
 
 /// When operations begin.
 #[derive(Clone, Copy, Debug)]
@@ -47,24 +40,6 @@ pub(super) trait Target {
     fn submit(&mut self, tag: u64, ask: Ask<'_>);
     fn poll(&mut self, timeout: Duration) -> Option<Completion>;
     fn in_flight(&self) -> usize;
-}
-
-/// What became of the operations of one client, or of several.
-pub(super) struct Tally {
-    /// In nanoseconds, of those that succeeded.
-    pub latencies: [Histogram<u64>; 2],
-    /// In nanoseconds: how long after it was due each operation was sent.
-    pub late: Histogram<u64>,
-    /// By kind and reason.
-    pub failed: BTreeMap<String, u64>,
-    /// By kind and reason.
-    pub indeterminate: BTreeMap<String, u64>,
-    /// All that were sent.
-    pub submitted: u64,
-    /// Those that were due before the end, and never sent.
-    pub overdue: u64,
-    /// When each had its outcome.
-    pub over: Instant,
 }
 
 /// How a client goes about it.
@@ -184,77 +159,6 @@ pub(super) fn key(number: u64) -> [u8; KEY_BYTES] {
     key
 }
 
-/// All there is to know of an operation when it ends, besides its outcome.
-fn tag(kind: Kind, late: Duration) -> u64 {
-    (late.as_nanos() as u64) << 1 | kind as u64
-}
-
-impl Kind {
-    pub const ALL: [Kind; 2] = [Kind::Put, Kind::Get];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Put => "put",
-            Kind::Get => "get",
-        }
-    }
-}
-
-impl Tally {
-    pub fn new(begun: Instant) -> Tally {
-        Tally {
-            latencies: [times_ns(), times_ns()],
-            late: times_ns(),
-            failed: BTreeMap::new(),
-            indeterminate: BTreeMap::new(),
-            submitted: 0,
-            overdue: 0,
-            over: begun,
-        }
-    }
-
-    /// Adds what another client saw.
-    pub fn add(&mut self, other: &Tally) {
-        let ours = self.latencies.iter_mut().chain([&mut self.late]);
-        for (ours, theirs) in ours.zip(other.latencies.iter().chain([&other.late])) {
-            ours.add(theirs).expect("they have the same bounds");
-        }
-        for (reason, count) in &other.failed {
-            *self.failed.entry(reason.clone()).or_default() += count;
-        }
-        for (reason, count) in &other.indeterminate {
-            *self.indeterminate.entry(reason.clone()).or_default() += count;
-        }
-        self.submitted += other.submitted;
-        self.overdue += other.overdue;
-        self.over = self.over.max(other.over);
-    }
-
-    /// How many succeeded.
-    pub fn ok(&self) -> u64 {
-        self.latencies.iter().map(Histogram::len).sum()
-    }
-
-    fn take(&mut self, Completion { tag, outcome, latency }: Completion) {
-        let (kind, late_ns) = (Kind::ALL[(tag & 1) as usize], tag >> 1);
-        self.late.saturating_record(late_ns);
-        let (reasons, why) = match outcome {
-            Outcome::Ok(_) => {
-                let latency_ns = late_ns + latency.as_nanos() as u64;
-                return self.latencies[kind as usize].saturating_record(latency_ns);
-            }
-            Outcome::Fail(failure) => (&mut self.failed, failure.to_string()),
-            Outcome::Indeterminate(why) => (&mut self.indeterminate, why.to_string()),
-        };
-        *reasons.entry(format!("{}: {why}", kind.name())).or_default() += 1;
-    }
-}
-
-/// For times up to an hour, to a thousandth of each, but no finer than a tenth of a microsecond.
-pub(super) fn times_ns() -> Histogram<u64> {
-    Histogram::new_with_bounds(100, 3_600_000_000_000, 3).expect("the bounds are in order")
-}
-
 impl Target for Pipeline {
     fn now(&self) -> Instant {
         Instant::now()
@@ -276,7 +180,7 @@ impl Target for Pipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use node::client::{Done, Why};
+    use node::client::{Done, Outcome};
     use std::collections::VecDeque;
 
     const MS: Duration = Duration::from_millis(1);
@@ -376,18 +280,6 @@ mod tests {
         assert_eq!(pace.late(0, || Duration::ZERO), Err(3 * MS));
         assert_eq!(pace.late(2, || 24 * MS), Ok(MS));
         assert_eq!([2, 3, 12, 13].map(|ms| pace.due_within(ms * MS)), [0, 1, 1, 2]);
-    }
-
-    #[test]
-    fn what_did_not_succeed_is_told_by_kind_and_reason() {
-        let mut tally = Tally::new(Instant::now());
-        let outcome = Outcome::Indeterminate(Why::NoAnswer);
-        let tag = tag(Kind::Get, MS);
-        tally.take(Completion { tag, outcome, latency: MS });
-        let mut both = Tally::new(Instant::now());
-        (0..2).for_each(|_| both.add(&tally));
-        assert_eq!((both.ok(), both.failed.len()), (0, 0));
-        assert_eq!(both.indeterminate["get: no answer in time"], 2);
     }
 
     #[test]

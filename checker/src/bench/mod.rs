@@ -26,14 +26,16 @@ mod baseline;
 mod load;
 mod meter;
 mod subject;
+mod tally;
 mod told;
 
 use baseline::{Baseline, Medians};
 pub use load::KEY_BYTES;
-use load::{Course, Draw, Pace, Tally};
+use load::{Course, Draw, Pace};
 use meter::{Meter, Reading};
 use subject::Opened;
 pub use subject::{Own, Subject};
+use tally::Tally;
 
 /// What to measure.
 #[derive(Clone, Debug)]

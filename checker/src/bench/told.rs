@@ -9,9 +9,9 @@ use hdrhistogram::Histogram;
 use node::client::Traffic;
 use serde_json::{Value as Json, json};
 
-use super::load::Kind;
 use super::meter::{Counters, Cpu, OfNode};
 use super::subject::{Opened, Own, Subject};
+use super::tally::Kind;
 use super::{Error, Measured, Plan};
 use crate::say;
 
