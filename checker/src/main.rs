@@ -1,5 +1,6 @@
 //! The program `checker`: parses its arguments and does what they say.
 
+use std::fmt::Display;
 use std::io;
 use std::panic;
 use std::path::Path;
@@ -30,10 +31,7 @@ fn main() -> ExitCode {
     });
     match code.unwrap_or(Ok(CRASHED)) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            say::aside(format_args!("checker: {error}"));
-            ExitCode::from(CRASHED)
-        }
+        Err(error) => ExitCode::from(failed(&error, CRASHED)),
     }
 }
 
@@ -41,10 +39,7 @@ fn main() -> ExitCode {
 fn code_of_summary(folder: &Path) -> u8 {
     match Summary::read(folder) {
         Ok(summary) => told(say::out(&summary), summary.code()),
-        Err(error) => {
-            say::aside(format_args!("checker: {error}"));
-            error.code()
-        }
+        Err(error) => failed(&error, error.code()),
     }
 }
 
@@ -52,36 +47,30 @@ fn code_of_summary(folder: &Path) -> u8 {
 fn code_of_report(folder: &Path) -> u8 {
     match report::rebuild(folder) {
         Ok(file) => told(say::out(format_args!("{}\n", file.display())), 0),
-        Err(error) => {
-            say::aside(format_args!("checker: {error}"));
-            error.code()
-        }
+        Err(error) => failed(&error, error.code()),
     }
 }
 
 /// This exit code, if what goes with it could be written.
 fn told(written: io::Result<()>, code: u8) -> u8 {
-    written.map_or_else(
-        |error| {
-            say::aside(format_args!("checker: standard output: {error}"));
-            CRASHED
-        },
-        |()| code,
-    )
+    match written {
+        Ok(()) => code,
+        Err(error) => failed(format_args!("standard output: {error}"), CRASHED),
+    }
+}
+
+/// This exit code, when it is said why.
+fn failed(why: impl Display, code: u8) -> u8 {
+    say::aside(format_args!("checker: {why}"));
+    code
 }
 
 /// The exit code of a test.
 fn code_of(ended: Result<u8, run::Error>) -> u8 {
-    ended.unwrap_or_else(|error| {
-        say::aside(format_args!("checker: {error}"));
-        error.code()
-    })
+    ended.unwrap_or_else(|error| failed(&error, error.code()))
 }
 
 /// The exit code of a measurement.
 fn code_of_bench(plan: &bench::Plan) -> u8 {
-    bench::run(plan).unwrap_or_else(|error| {
-        say::aside(format_args!("checker: {error}"));
-        error.code()
-    })
+    bench::run(plan).unwrap_or_else(|error| failed(&error, error.code()))
 }
