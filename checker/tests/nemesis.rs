@@ -1,4 +1,6 @@
-//! Plans drawn and carried out on a cluster that is none: in virtual time, through a real proxy.
+//! Plans carried out on a cluster that is none: in virtual time, through a real proxy.
+//!
+//! `SEED=` repeats a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,15 +17,9 @@ use clap::ValueEnum;
 use fastrand::Rng;
 use node::wire::NodeId;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+mod random;
 
-/// The seed of a random test: `SEED` in the environment, or one drawn by lot; printed first.
-fn seed() -> u64 {
-    let given = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    seed
-}
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn options(count: u16, kinds: &[Kind]) -> Options {
     let nodes = (1..=count).map(NodeId).collect();
@@ -218,71 +214,8 @@ fn step(at_ms: u64, heal_ms: u64, fault: Fault, order: &[u16]) -> Step {
 }
 
 #[test]
-fn a_plan_drawn_twice_is_the_same_and_so_is_one_read_back() {
-    let seed = seed();
-    for seed in (0..50).map(|number| seed.wrapping_add(number)) {
-        let options = options(5, Kind::value_variants());
-        let plan = draw(seed, &options);
-        assert_eq!(plan, draw(seed, &options));
-        let json = serde_json::to_string(&plan).expect("JSON");
-        assert_eq!(serde_json::from_str::<Plan>(&json).expect("a plan"), plan, "{json}");
-        assert_eq!(plan.to_string().lines().count(), plan.steps.len());
-        assert_ne!(plan, draw(seed.wrapping_add(1), &options));
-    }
-}
-
-#[test]
-fn a_step_is_written_in_one_line_and_one_object() {
-    let weather = Weather { loss: 125, burst_max: 3, ..Weather::CLEAR };
-    let fault = Fault::Weather { kind: Kind::Loss, target: Target::Leader, weather };
-    let step = step(1_250, 4_000, fault, &[2, 1, 3]);
-    let line = "   1.250 to    4.000 s  loss leader: 12.5 % lost, up to 3 in a row  (nodes 2 1 3)";
-    assert_eq!(step.to_string(), line);
-    let json = r#"{"at_ms":0,"heal_ms":1,"fault":{"partition":"bridge"},"order":[2,1]}"#;
-    let read: Step = serde_json::from_str(json).expect("a step");
-    assert_eq!(serde_json::to_string(&read).expect("JSON"), json);
-    assert_eq!(read.fault, Fault::Partition(Shape::Bridge));
-    assert!(serde_json::from_str::<Step>(&json.replace("order", "ordre")).is_err());
-}
-
-#[test]
-fn a_plan_leaves_out_nothing_that_was_asked_for() {
-    let seed = seed();
-    for seed in (0..50).map(|number| seed.wrapping_add(number)) {
-        let options = options(5, Kind::value_variants());
-        let steps = draw(seed, &options).steps;
-        for kind in Kind::value_variants() {
-            assert!(steps.iter().any(|step| step.fault.kind() == *kind), "{kind:?}");
-        }
-        for pair in steps.windows(2) {
-            assert!(pair[0].at_ms < pair[1].at_ms);
-            let same = pair[0].fault.kind() == pair[1].fault.kind();
-            assert!(!same || pair[0].heal_ms < pair[1].at_ms, "one of a kind at a time: {pair:?}");
-        }
-        assert!(steps.iter().all(|step| step.at_ms < step.heal_ms && step.heal_ms < 120_000));
-        let overlaps = |pair: &[Step]| pair[1].at_ms < pair[0].heal_ms;
-        assert!(steps.windows(2).any(overlaps), "some faults come together");
-        let partitions = draw(seed, &self::options(5, &[Kind::Partition])).steps;
-        for shape in Shape::ALL {
-            assert!(partitions.iter().any(|step| step.fault == Fault::Partition(shape)));
-        }
-        let kills = draw(seed, &self::options(3, &[Kind::Kill])).steps;
-        assert!(kills.iter().any(|step| step.fault == Fault::Kill(Target::Leader)));
-        assert!(!kills.iter().any(|step| step.fault == Fault::KillVoters), "no link may be cut");
-        let both = draw(seed, &self::options(3, &[Kind::Kill, Kind::Partition])).steps;
-        assert!(both.iter().any(|step| step.fault == Fault::KillVoters));
-        let pauses = draw(seed, &self::options(3, &[Kind::Pause])).steps;
-        assert!(pauses.iter().any(|step| step.fault == Fault::Suspend(Target::Leader)));
-    }
-    assert_eq!(draw(seed, &options(3, &[])), Plan::default());
-    assert!(options(1, &[Kind::Partition]).refusal().is_some());
-    assert!(options(2, &[Kind::Partition]).refusal().is_none());
-}
-
-#[test]
 fn whatever_happens_all_is_healed() {
-    let seed = seed();
-    let mut random = Rng::with_seed(seed);
+    let mut random = Rng::with_seed(random::seed(fastrand::u64(..)));
     let mut begun = 0;
     for round in 0..60 {
         let count = [2, 3, 4, 5, 7][round % 5];

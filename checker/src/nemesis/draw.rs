@@ -198,3 +198,67 @@ impl Lots<'_> {
         &from[self.random.usize(0..from.len())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    const SEEDS: std::ops::Range<u64> = 0..50;
+
+    fn options(count: u16, kinds: &[Kind]) -> Options {
+        let nodes = (1..=count).map(NodeId).collect();
+        Options { kinds: kinds.to_vec(), interval_ms: 5_000, time_limit_ms: 120_000, nodes }
+    }
+
+    #[test]
+    fn a_seed_decides_the_plan_and_another_seed_decides_otherwise() {
+        let options = options(5, Kind::value_variants());
+        for seed in SEEDS {
+            let plan = draw(seed, &options);
+            assert_eq!(plan, draw(seed, &options));
+            assert_ne!(plan, draw(seed + 1, &options));
+        }
+    }
+
+    #[test]
+    fn every_kind_comes_and_two_of_a_kind_never_at_a_time() {
+        let options = options(5, Kind::value_variants());
+        for steps in SEEDS.map(|seed| draw(seed, &options).steps) {
+            for kind in Kind::value_variants() {
+                assert!(steps.iter().any(|step| step.fault.kind() == *kind), "{kind:?}");
+            }
+            for pair in steps.windows(2) {
+                assert!(pair[0].at_ms < pair[1].at_ms);
+                let same = pair[0].fault.kind() == pair[1].fault.kind();
+                assert!(!same || pair[0].heal_ms < pair[1].at_ms, "{pair:?}");
+            }
+            assert!(steps.iter().all(|step| step.at_ms < step.heal_ms && step.heal_ms < 120_000));
+            let overlaps = |pair: &[Step]| pair[1].at_ms < pair[0].heal_ms;
+            assert!(steps.windows(2).any(overlaps), "some faults come together");
+        }
+        assert_eq!(draw(1, &self::options(3, &[])), Plan::default());
+    }
+
+    #[test]
+    fn every_shape_comes_and_every_way_to_kill_and_to_pause() {
+        for seed in SEEDS {
+            let drawn = |count, kinds: &[Kind]| draw(seed, &options(count, kinds)).steps;
+            let has = |steps: &[Step], fault| steps.iter().any(|step| step.fault == fault);
+            let partitions = drawn(5, &[Kind::Partition]);
+            assert!(Shape::ALL.iter().all(|shape| has(&partitions, Fault::Partition(*shape))));
+            let kills = drawn(3, &[Kind::Kill]);
+            assert!(has(&kills, Fault::Kill(Target::Leader)));
+            assert!(!has(&kills, Fault::KillVoters), "no link may be cut");
+            assert!(has(&drawn(3, &[Kind::Kill, Kind::Partition]), Fault::KillVoters));
+            assert!(has(&drawn(3, &[Kind::Pause]), Fault::Suspend(Target::Leader)));
+        }
+    }
+
+    #[test]
+    fn one_node_has_no_partition() {
+        assert!(options(1, &[Kind::Partition]).refusal().is_some());
+        assert!(options(2, &[Kind::Partition]).refusal().is_none());
+    }
+}

@@ -304,3 +304,37 @@ mod numbers {
         Ok(Vec::<u16>::deserialize(from)?.into_iter().map(NodeId).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nemesis::{Options, draw};
+
+    #[test]
+    fn a_step_is_written_in_one_line_and_one_object() {
+        let weather = Weather { loss: 125, burst_max: 3, ..Weather::CLEAR };
+        let fault = Fault::Weather { kind: Kind::Loss, target: Target::Leader, weather };
+        let order = [2, 1, 3].map(NodeId).to_vec();
+        let step = Step { at_ms: 1_250, heal_ms: 4_000, fault, order };
+        let line =
+            "   1.250 to    4.000 s  loss leader: 12.5 % lost, up to 3 in a row  (nodes 2 1 3)";
+        assert_eq!(step.to_string(), line);
+        let json = r#"{"at_ms":0,"heal_ms":1,"fault":{"partition":"bridge"},"order":[2,1]}"#;
+        let read: Step = serde_json::from_str(json).expect("a step");
+        assert_eq!(serde_json::to_string(&read).expect("JSON"), json);
+        assert_eq!(read.fault, Fault::Partition(Shape::Bridge));
+        assert!(serde_json::from_str::<Step>(&json.replace("order", "ordre")).is_err());
+    }
+
+    #[test]
+    fn a_plan_is_the_same_when_it_is_read_back() {
+        let kinds = Kind::value_variants().to_vec();
+        let nodes = (1..=5).map(NodeId).collect();
+        let options = Options { kinds, interval_ms: 5_000, time_limit_ms: 120_000, nodes };
+        for plan in (0..50).map(|seed| draw(seed, &options)) {
+            let json = serde_json::to_string(&plan).expect("JSON");
+            assert_eq!(serde_json::from_str::<Plan>(&json).expect("a plan"), plan, "{json}");
+            assert_eq!(plan.to_string().lines().count(), plan.steps.len());
+        }
+    }
+}
