@@ -1,11 +1,12 @@
 //! Three real nodes through the proxy: the leader is cut off, another one serves, all is healed.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use checker::cluster::free_addresses;
 use checker::nemesis::Shape;
 use checker::proxy::{Endpoint, Link, Proxy, Weather};
 use node::client::{Client, Cluster, Failure, Outcome};
@@ -26,18 +27,6 @@ impl Drop for Process {
         // That it is gone already is just as well.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// Addresses below the ports that the system gives unasked: free now, and until the nodes start.
-fn addresses() -> Vec<(NodeId, SocketAddr)> {
-    loop {
-        let ip = Ipv4Addr::new(127, fastrand::u8(1..), fastrand::u8(..), fastrand::u8(1..255));
-        let base = fastrand::u16(10_000..30_000);
-        let addresses = IDS.map(|id| (id, SocketAddr::from((ip, base + id.0))));
-        if addresses.iter().all(|(_, address)| UdpSocket::bind(address).is_ok()) {
-            return addresses.to_vec();
-        }
     }
 }
 
@@ -85,7 +74,8 @@ fn leader(client: &mut Client) -> NodeId {
 #[test]
 fn a_leader_cut_off_is_followed_by_another_and_tells_nothing_old() {
     let dir = tempfile::tempdir().expect("a folder");
-    let nodes = addresses();
+    let addresses = free_addresses(IDS.len()).expect("there are some");
+    let nodes: Vec<_> = IDS.into_iter().zip(addresses).collect();
     let proxy = Proxy::start(&nodes, 2, 1).expect("sockets on loopback");
     let _processes = IDS.map(|id| start(dir.path(), id, &nodes, &proxy));
     let mut free = client(dir.path(), 0, &proxy, TIMEOUT);

@@ -7,13 +7,12 @@ use std::fmt::Write;
 use checker::history::{self, Action, Format, History, Pairing, Rank, Seen, Value};
 use fastrand::Rng;
 
+mod random;
+
 const FORMATS: [Format; 4] = [Format::Edn, Format::Jsonl, Format::Log, Format::Text];
 
 fn seeded() -> Rng {
-    let seed = std::env::var("SEED").map(|seed| seed.parse().expect("SEED is a number"));
-    let seed = seed.unwrap_or_else(|_| fastrand::u64(..));
-    println!("SEED={seed}");
-    Rng::with_seed(seed)
+    Rng::with_seed(random::seed(fastrand::u64(..)))
 }
 
 /// A value as all formats have it.
