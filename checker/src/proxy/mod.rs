@@ -48,7 +48,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Starts a proxy between nodes that listen, or will, at these addresses, and the groups of
-    /// clients from 0 to `groups`. All links are clear.
+    /// clients from 0 to `groups`. All links are clear. An error is that of a socket or the thread.
     pub fn start(nodes: &[(NodeId, SocketAddr)], groups: u32, seed: u64) -> io::Result<Proxy> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;

@@ -13,15 +13,6 @@ use serde_json::Value as Json;
 use super::Error;
 use crate::history::Shown;
 
-impl Span {
-    /// One that stands in no file, for tests.
-    #[cfg(test)]
-    pub fn made(process: u64, kind: Kind, outcome: Outcome, begun: u64, ended: u64) -> Span {
-        let (line, invoked_at, completed_at) = (1, 0, None);
-        Span { process, kind, outcome, begun, ended, line, invoked_at, completed_at }
-    }
-}
-
 /// What an operation was. The order is that of [`Kind::NAMES`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -62,6 +53,15 @@ pub(super) struct Span {
     invoked_at: u64,
     /// Where in the file it was completed.
     completed_at: Option<u64>,
+}
+
+impl Span {
+    /// One that stands in no file, for tests.
+    #[cfg(test)]
+    pub fn made(process: u64, kind: Kind, outcome: Outcome, begun: u64, ended: u64) -> Span {
+        let (line, invoked_at, completed_at) = (1, 0, None);
+        Span { process, kind, outcome, begun, ended, line, invoked_at, completed_at }
+    }
 }
 
 /// An event of our own history, in so far as it matters here.

@@ -42,6 +42,15 @@ impl Zone {
     pub(super) fn last(&self) -> Member {
         self.hi.member
     }
+
+    /// Whether more than the last one saw its values after `rank`.
+    pub(super) fn goes_on_after(&self, rank: u32) -> bool {
+        self.hi_before > i64::from(rank)
+    }
+
+    pub(super) fn block(&self) -> usize {
+        self.block as usize
+    }
 }
 
 /// The zones of all blocks in which nothing is wrong.
@@ -151,15 +160,4 @@ fn zone(facts: &Facts<'_>, blocks: &Blocks, block: usize, found: &mut Found<'_>)
         }
     }
     Some(Zone { block: block as u32, lo, hi, hi_before })
-}
-
-impl Zone {
-    /// Whether more than the last one saw its values after `rank`.
-    pub(super) fn goes_on_after(&self, rank: u32) -> bool {
-        self.hi_before > i64::from(rank)
-    }
-
-    pub(super) fn block(&self) -> usize {
-        self.block as usize
-    }
 }

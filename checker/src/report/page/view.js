@@ -1,6 +1,6 @@
 "use strict";
 // The stretch of time that all pictures show, and what changes it. Times are microseconds since the
-// run began. `run` is what `page.rs` wrote; nothing in it is ever taken for HTML.
+// run began. `run` is what `embedded.rs` wrote; nothing in it is ever taken for HTML.
 
 const run = JSON.parse(document.getElementById("run").textContent);
 
