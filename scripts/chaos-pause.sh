@@ -7,7 +7,7 @@ for nodes in 3 5; do
     chaos 30 --nodes $nodes --nemesis pause
     chaos 30 --nodes $nodes --nemesis pause --nemesis-interval 1.5 --rate 0
 done
-if ldconfig -p | grep -q libfaketime || ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then
+if command -v faketime >/dev/null; then
     chaos 30 --nemesis clock
     chaos 30 --nemesis clock,pause
 else

@@ -2,6 +2,7 @@
 #   SECONDS_EACH  how long each run lasts; by default as the script says
 #   SEED          of the first run, each further one has the next; by default drawn by lot
 #   STORE         where results go; by default store/NAME-OF-THE-SCRIPT-TIME
+# Ctrl-C ends the run that goes on, and then all: what there is, is in the table.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,11 +12,15 @@ checker="$CARGO_TARGET_DIR/release/checker"
 store="${STORE:-store/$(basename "$0" .sh)-$(date +%Y%m%dT%H%M%S)}"
 seed="${SEED:-$RANDOM}"
 
+stopped=
+trap 'stopped=1' INT # the run that goes on is ended by it, too, and judged
+
 chaos() { # chaos SECONDS ARGUMENTS...: one run; what it finds is told, and does not end the others
     local seconds=${SECONDS_EACH:-$1}
     printf '== checker run --time-limit %s --seed %s %s\n' "$seconds" "$seed" "${*:2}"
     "$checker" run --store "$store" --time-limit "$seconds" --seed "$seed" "${@:2}" || true
     seed=$((seed + 1))
+    [ -z "$stopped" ] || { table; exit; }
 }
 
 table() { # all runs in a table; the exit code of the worst is ours

@@ -43,7 +43,11 @@ real_run() { # three real nodes under faults; what their clients saw is judged
     store=$(mktemp -d)
     "$CARGO_TARGET_DIR/debug/checker" run --time-limit 10 --nemesis-interval 3 --seed 1 \
         --store "$store" || code=$?
-    rm -rf "$store"
+    if [ "$code" -eq 0 ]; then
+        rm -rf "$store"
+    else
+        echo "check.sh: all that is known of that run is in $store" >&2
+    fi
     return "$code"
 }
 

@@ -5,7 +5,8 @@ source "$(dirname "$0")/chaos.bash"
 
 memory() { # once a minute: seconds since the start, and the resident megabytes of each node
     local begun=$SECONDS pid
-    while sleep 60; do
+    # It outlives us for a while, and must not keep a pipe open.
+    while sleep 60 &>/dev/null; do
         printf '%6d s  node memory MB:' $((SECONDS - begun))
         for pid in $(pgrep -f "^[^ ]*/node .*--data $PWD/$store/|^[^ ]*/node .*--data $store/" || true); do
             awk '/VmRSS/ { printf " %d", $2 / 1024 }' "/proc/$pid/status" 2>/dev/null || true
