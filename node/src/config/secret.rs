@@ -3,8 +3,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use rustix::process::geteuid;
 
 use super::place::Error;
 
@@ -71,15 +73,24 @@ impl Secret {
             Error::new(file, "", format!("the secret that {named_by} names: {error}"), remedy)
         };
         let mut open = File::open(file).map_err(failed)?;
-        let mode = open.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let metadata = open.metadata().map_err(failed)?;
+        let (mode, most) = (metadata.mode() & 0o777, mode_max(metadata.uid(), geteuid().as_raw()));
+        if mode & !most & 0o077 != 0 {
             let found = format!("the secret is open to other users (mode {mode:04o})");
-            return Err(Error::new(file, "", found, &format!("run chmod 600 {}", file.display())));
+            let remedy = format!("run chmod {most:o} {}", file.display());
+            return Err(Error::new(file, "", found, &remedy));
         }
         let mut text = Vec::new();
         open.by_ref().take(TEXT_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
         Secret::parse(file, &text)
     }
+}
+
+/// The most that may be allowed to others than the owner of a secret. What root lends to a service,
+/// it lends to its group, or by an access list, which shows as the group's rights: so does systemd.
+/// PostgreSQL has the same rule for its keys.
+fn mode_max(owner: u32, reader: u32) -> u32 {
+    if owner == 0 && reader != 0 { 0o640 } else { 0o600 }
 }
 
 impl fmt::Debug for Secret {
@@ -98,6 +109,14 @@ mod tests {
         let read = Secret::parse(Path::new("s"), one.text().to_uppercase().as_bytes());
         assert_eq!(read.expect("its own text").bytes(), one.bytes());
         assert_ne!(one.bytes(), other.bytes());
+    }
+
+    #[test]
+    fn only_root_may_lend_a_secret_to_a_group() {
+        assert_eq!(mode_max(0, 1000), 0o640);
+        for (owner, reader) in [(1000, 1000), (0, 0), (1001, 1000), (1000, 0)] {
+            assert_eq!(mode_max(owner, reader), 0o600, "{owner} {reader}");
+        }
     }
 
     #[test]
