@@ -25,6 +25,7 @@ pub const BAD_ARGUMENTS: u8 = 254;
 pub const CRASHED: u8 = 255;
 
 mod benching;
+mod manual;
 mod running;
 
 use benching::BenchLine;
@@ -104,9 +105,19 @@ pub fn checker(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, St
     }
 }
 
+/// The grammar, for manuals and completions.
+pub fn command() -> clap::Command {
+    Line::command()
+}
+
 /// The black-box checker of Quorate: breaks clusters, and judges what their clients saw
+///
+/// It runs the program `node` as anybody would, gets between its datagrams, and knows nothing of its
+/// insides. A store is right if it is linearizable: all that its clients saw can be explained by
+/// operations that took effect at once, one after the other, each between its request and its answer.
 #[derive(Parser)]
-#[command(name = "checker", version)]
+#[command(name = "checker", version, after_help = manual::CODES)]
+#[command(after_long_help = [manual::CHECKER, manual::CODES].concat())]
 struct Line {
     #[command(subcommand)]
     command: Command,
@@ -127,9 +138,8 @@ enum Command {
 ///
 /// One line for each run below the folder, and what each kind of fault cost: how often it came, and
 /// the longest time without a successful write while it lasted, the median of all and the worst.
-/// The exit code is that of the worst run: 1 invalid, 255 no verdict, 2 unknown, 3 vacuous, 0 valid;
-/// 254 if no run has left anything there.
 #[derive(Args)]
+#[command(after_long_help = manual::SUMMARY)]
 struct Summary {
     /// A folder of the store, or all of it
     #[arg(value_name = "FOLDER", default_value = run::DEFAULT_STORE)]
@@ -140,8 +150,8 @@ struct Summary {
 ///
 /// `checker run` has written it already; do this if its files were moved, or its history was changed.
 /// The history is judged anew. Prints where the report is: report.html, one file that needs no other.
-/// Exit codes: 0 written, 254 not the folder of a run of this version, 255 the checker failed.
 #[derive(Args)]
+#[command(after_long_help = manual::REPORT)]
 struct Report {
     /// The folder of a run, such as store/latest
     #[arg(value_name = "FOLDER")]
@@ -165,7 +175,7 @@ pub struct Guard {
 /// its client saw. Every verdict comes with a proof, which was checked by other means before it is
 /// printed: a legal order of the operations, or a few of them that are impossible by themselves.
 #[derive(Args)]
-#[command(after_long_help = VERIFY_MANUAL)]
+#[command(after_long_help = manual::VERIFY)]
 struct Verify {
     /// Recorded histories; - is standard input
     #[arg(value_name = "FILE", required = true)]
@@ -227,39 +237,6 @@ struct Verify {
 
 const VERDICTS: &str = "Options that decide verdicts";
 const BOUNDS: &str = "Bounds, beyond which a verdict is unknown";
-
-const VERIFY_MANUAL: &str = "\
-Formats:
-  jsonl  one JSON object a line; what `checker run` records
-         {\"process\":3,\"type\":\"invoke\",\"f\":\"cas\",\"value\":[\"k7\",[\"old\",\"new\"]],\"time\":82150}
-  edn    one collection of maps, or maps one after another
-         {:process 3, :type :invoke, :f :cas, :value [1 2]}
-  log    a log with lines of jepsen.util; other whole lines of the log are passed over
-         INFO  jepsen.util - 3<TAB>:invoke<TAB>:cas<TAB>[1 2]
-  text   Jepsen's history.txt
-         3<TAB>:invoke<TAB>:cas<TAB>[1 2]
-
-Events:
-  f is read, write, cas, delete or append; get is read, and put is write. A process that is no number,
-  such as nemesis, is no client. Events count in recorded order; their times are shown, and decide
-  nothing. A completion `ok` says what is true, whatever the invocation said. A `fail` did not happen,
-  except that a cas with the error [\"mismatch\", CURRENT] or [\"missing\"] saw what was there. An
-  `info`, or no completion, is indeterminate: it may take effect at any later time, and the process
-  must not go on. A line that makes no sense is an error; none is skipped.
-
-Examples:
-  checker verify store/latest/history.jsonl
-  checker verify --model kv-append --initial '\"\"' c10-ok.txt c10-bad.txt
-  checker verify --json --proof proof.json jepsen/store/latest/history.edn
-  grep jepsen.util jepsen.log | checker verify --failed-cas constraint -
-
-Exit codes, of several files the first that applies:
-  255  the checker failed, or found its own proof to be wrong; please report the history
-  1    invalid: a history is not linearizable; why is printed
-  254  bad arguments, or a file that is no history
-  2    unknown: a key is undecided within the bounds; which, and what to try, is printed
-  3    vacuous: no operation was answered, so that nothing is proven
-  0    valid: every key of every history is linearizable";
 
 impl Verify {
     fn plan(self) -> Result<verify::Plan, clap::Error> {

@@ -1,5 +1,7 @@
 //! The command lines of both programs, read into a valid plan. No file is opened here.
 
+mod manual;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
@@ -194,10 +196,26 @@ pub fn kv(arguments: impl IntoIterator<Item = OsString>) -> Result<KvPlan, Stop>
     Ok(KvPlan { options, request })
 }
 
-/// A node of Quorate, the replicated key-value store: runs one, or makes the files of a new cluster
+/// The grammar of `node`, for manuals and completions.
+pub fn node_command() -> clap::Command {
+    NodeLine::command()
+}
+
+/// The grammar of `kv`, likewise.
+pub fn kv_command() -> clap::Command {
+    KvLine::command()
+}
+
+/// Run a node of Quorate, the replicated key-value store, or make the files of a new cluster
+///
+/// A cluster is a few nodes that hold the same keys: of three, any two serve when the third is gone.
+/// A node runs until it is told to stop, by SIGTERM or SIGINT. Started again with the same folder, it
+/// goes on where it was: what it has acknowledged is not lost, whatever ended it. Its log goes to
+/// standard error. Clients are `kv`, and the crate's `node::client`.
 #[derive(Parser)]
 #[command(name = "node", version, args_conflicts_with_subcommands = true)]
-#[command(subcommand_negates_reqs = true, after_help = NODE_CODES)]
+#[command(subcommand_negates_reqs = true, after_help = manual::NODE_CODES)]
+#[command(after_long_help = [manual::NODE, manual::NODE_CODES].concat())]
 struct NodeLine {
     #[command(flatten)]
     run: Option<Run>,
@@ -205,20 +223,17 @@ struct NodeLine {
     command: Option<NodeCommand>,
 }
 
-const NODE_CODES: &str = "\
-Exit codes:
-  0    stopped as asked (SIGTERM, SIGINT), or the files are made
-  1    stopped by a failure: disk, damaged log, address in use
-  254  bad arguments or a bad cluster file";
-
 #[derive(Subcommand)]
 enum NodeCommand {
     Init(InitLine),
 }
 
 /// Make a cluster file for nodes on this machine, and a fresh secret beside it
+///
+/// Prints the path of the cluster file. For several machines, write their addresses into it, and copy
+/// both files to all of them. Existing files are never overwritten.
 #[derive(Args)]
-#[command(after_help = "Existing files are never overwritten.")]
+#[command(after_help = manual::INIT)]
 struct InitLine {
     /// How many nodes; their ids count from 1
     #[arg(long, value_name = "N", value_parser = up_to(NODES_MAX as i64))]
@@ -253,9 +268,13 @@ impl InitLine {
     }
 }
 
-/// Ask a Quorate cluster. Without a command: a console
+/// Ask a Quorate cluster: read, write, compare and set, and see how it is
+///
+/// Without a command, it is a console: the same commands, one a line, with a history. Keys and values
+/// are any bytes.
 #[derive(Parser)]
-#[command(name = "kv", version, after_help = KV_CODES)]
+#[command(name = "kv", version, after_help = manual::KV_CODES)]
+#[command(after_long_help = [manual::KV, manual::KV_CODES].concat())]
 struct KvLine {
     #[command(flatten)]
     options: KvOptions,
@@ -263,59 +282,58 @@ struct KvLine {
     command: Option<KvCommand>,
 }
 
-const KV_CODES: &str = "\
-Exit codes:
-  0    ok
-  1    a definite no: the key is missing, or cas found another value
-  2    nobody knows: no answer in time. A write may still take effect
-  254  bad arguments or a bad cluster file
-
-A key or value that looks like a flag comes after --, as in: kv put -- k --json";
-
 #[derive(Subcommand)]
 enum KvCommand {
     /// Print the value of a key
-    Get { key: OsString },
-    /// Give a key a value
-    Put {
+    #[command(after_help = manual::KV_CODES)]
+    Get {
+        /// Whose value
         key: OsString,
+    },
+    /// Give a key a value
+    #[command(after_help = manual::KV_CODES)]
+    Put {
+        /// Whose value; it need not be there
+        key: OsString,
+        /// The new value, in place of any old one
         #[arg(allow_hyphen_values = true)]
         value: OsString,
     },
     /// Give a key the value NEW if it has the value OLD, else say which it has
-    #[command(override_usage = CAS_USAGE)]
+    #[command(override_usage = CAS_USAGE, after_help = manual::CAS)]
     Cas {
         /// NEW follows KEY at once: set it if the key is missing
         #[arg(long)]
         absent: bool,
+        /// Whose value
         key: OsString,
-        /// With --absent: NEW
+        /// The value it must have; with --absent: NEW
         #[arg(allow_hyphen_values = true)]
         old: OsString,
+        /// The value it gets
         #[arg(allow_hyphen_values = true)]
         new: Option<OsString>,
     },
     /// Take a key out, if it is there
-    Delete { key: OsString },
+    #[command(after_help = manual::KV_CODES)]
+    Delete {
+        /// Which
+        key: OsString,
+    },
     /// Show the state of a node, or of all nodes; with --json, as the nodes themselves tell it
-    #[command(after_help = STATUS_CODES)]
+    #[command(after_help = manual::STATUS)]
     Status {
         /// Its id, as in 2 or n2 [default: all nodes]
         #[arg(value_parser = node_name)]
         node: Option<NodeId>,
     },
     /// Show which group holds a key and who leads it, or the whole table
-    Route { key: Option<OsString> },
+    #[command(after_help = manual::KV_CODES)]
+    Route {
+        /// Any, whether it is there or not [default: the table of all groups]
+        key: Option<OsString>,
+    },
 }
-
-const STATUS_CODES: &str = "\
-Exit codes:
-  0    every node that was asked has answered
-  2    at least one has not: within --timeout-ms, and a second if all are asked
-  254  bad arguments, a bad cluster file, or no such node
-
-dropped counts what was received in vain; \"unverified\" is how every client begins.
-behind: who has run the fewest of the entries that are decided, as far as nodes answered";
 
 const CAS_USAGE: &str = "kv cas [OPTIONS] KEY OLD NEW\n       kv cas [OPTIONS] --absent KEY NEW";
 

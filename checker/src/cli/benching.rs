@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use node::wire::PAIR_BYTES_MAX;
 
-use super::usage;
+use super::{manual, usage};
 use crate::bench::{self, KEY_BYTES, Own, Subject};
 
 /// Measure a cluster: how fast it is, and what that costs
@@ -16,7 +16,7 @@ use crate::bench::{self, KEY_BYTES, Own, Subject};
 /// each process, and the datagrams, bytes and syncs of each node. Nothing is left running; Ctrl-C ends
 /// it early, and what there is is told.
 #[derive(Args)]
-#[command(name = "bench", after_help = MANUAL)]
+#[command(name = "bench", after_long_help = manual::BENCH)]
 pub(super) struct BenchLine {
     /// How many clients, each with a thread and a socket of its own
     #[arg(long, value_name = "C", default_value_t = 1, help_heading = LOAD,
@@ -101,30 +101,6 @@ const CLUSTER: &str = "The cluster";
 const OF_OUR_OWN: [&str; 6] = ["nodes", "partitions", "sync", "store", "node_bin", "baseline"];
 
 const VALUE_BYTES_MAX: i64 = (PAIR_BYTES_MAX - KEY_BYTES) as i64;
-
-const MANUAL: &str = "\
-All keys are given values first, so that each read finds one. Operations of the warm-up have ended
-before the first that counts begins, and no operation is under way when counters are read.
-
-With --rate, latency counts from the moment an operation was due, not from when there was room to
-send it: if the cluster stands still for a second, all that were due meanwhile have waited. How late
-the clients were to send is told; so is what was due and never sent. Without --rate, latency counts
-from when an operation was sent, and a stall is felt only by those in flight.
-
-The clients share the machine with the nodes: they take of its processors, too, as the table shows.
-Ratios of two runs, one right after the other, say more than numbers of one.
-
-Examples:
-  checker bench --in-flight 256 --reads 0
-  checker bench --rate 20000 --reads 90 --duration 60
-  checker bench --baseline --reads 0 --sync os
-  checker bench --cluster cluster.json --json
-
-Exit codes:
-  0    measured; operations that did not succeed, if any, are told
-  3    vacuous: no operation succeeded
-  254  bad arguments
-  255  the checker failed, or a node ended by itself";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Sync {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Plan, unusual};
+use super::{Plan, manual, unusual};
 use crate::nemesis::Kind;
 use crate::run;
 use crate::verify::quoted;
@@ -17,7 +17,7 @@ use crate::verify::quoted;
 /// whether all that clients saw is linearizable. Needs no root and no network. Nothing is left
 /// running, however it ends; Ctrl-C ends the load early, and what there is is judged.
 #[derive(Args)]
-#[command(name = "run", after_help = MANUAL)]
+#[command(name = "run", after_long_help = manual::RUN)]
 pub(super) struct RunLine {
     /// How many nodes
     #[arg(long, value_name = "N", default_value_t = NODES,
@@ -113,28 +113,6 @@ const TO_BE_REPEATED: [&str; 9] = [
     "partitions",
     "seed",
 ];
-
-const MANUAL: &str = "\
-Results are in DIR/latest: report.html, which is for people, test.json, history.jsonl, leaders.jsonl,
-results.json, and the logs in nodes/.
-The seed decides which operations are asked for and which faults are planned, but not how threads,
-sockets and disks take turns: the same seed is the same test, not the same run. --replay also begins
-each operation when it began then; what a cas expects is what has been seen by now. --shrink tries
-with half of the faults, then with fewer, and with a shorter load; whatever is invalid counts. The
-smallest plan is left in the store, to be replayed.
-
-Examples:
-  checker run --nodes 5 --nemesis kill,partition --time-limit 60
-  checker run --replay store/latest
-  checker run --replay store/latest --shrink --tries 5
-
-Exit codes:
-  0    valid: every key is linearizable, and replicas are equal
-  1    invalid: why is printed
-  2    unknown: a key is undecided
-  3    vacuous: nothing was proven; why is printed
-  254  bad arguments
-  255  the checker failed, or a node ended by itself";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Concurrency {
