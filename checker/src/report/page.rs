@@ -28,8 +28,9 @@ const TEMPLATE: &str = include_str!("page/page.html");
 
 const STYLE: [&str; 2] = [include_str!("vendor/uPlot.min.css"), include_str!("page/page.css")];
 
-/// In the order in which they need each other.
-const SCRIPTS: [&str; 6] = [
+/// In the order in which they need each other. Every page is a copy of uPlot, and carries its licence.
+const SCRIPTS: [&str; 7] = [
+    concat!("/*\n", include_str!("vendor/uPlot.LICENSE"), "*/"),
     include_str!("vendor/uPlot.iife.min.js"),
     include_str!("page/view.js"),
     include_str!("page/operations.js"),
