@@ -4,7 +4,7 @@ use super::PAIR_BYTES_MAX;
 use super::fields::Writer;
 use super::frame::{Frame, Head, kind};
 use crate::bytes::Reader;
-use crate::command::{Command, Reply};
+use crate::command::Reply;
 use crate::protocol::{GroupId, Malformed, NodeId};
 
 /// A route is wanted for a key.
@@ -26,7 +26,7 @@ pub struct Request<'a> {
 /// What a client asks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Question<'a> {
-    /// Put this entry, an encoded [`Command`], into the log of the group.
+    /// Put this entry, an encoded [`Command`](super::Command), into the log of the group.
     Write(&'a [u8]),
     /// The value of this key.
     Read(&'a [u8]),
@@ -81,19 +81,6 @@ pub fn is_pair_too_large(key: &[u8], values: [&[u8]; 2]) -> bool {
 }
 
 impl<'a> Request<'a> {
-    /// Whether its key and value exceed [`PAIR_BYTES_MAX`]. A malformed entry is not too large.
-    pub fn is_too_large(&self) -> bool {
-        let (key, values) = match self.question {
-            Question::Write(entry) => match Command::decode(entry) {
-                Ok(command) => command.operation.key_and_values(),
-                Err(Malformed) => (None, [&[][..]; 2]),
-            },
-            Question::Read(key) | Question::Route(Some(key)) => (Some(key), [&[][..]; 2]),
-            Question::Status | Question::Route(None) => (None, [&[][..]; 2]),
-        };
-        is_pair_too_large(key.unwrap_or_default(), values)
-    }
-
     /// Appends the content of the frame; returns its kind and flags.
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) -> (u8, u8) {
         let to = Writer(bytes).u64(self.client).u64(self.number);

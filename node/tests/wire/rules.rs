@@ -6,7 +6,7 @@ use node::protocol::{Ballot, GroupId, Message, NodeId};
 use node::wire::{
     Answer, CLIENT, Command, DATAGRAM_BYTES, Dropped, Drops, Inbox, Keys, MESSAGE_BYTES_MAX,
     Operation, Overheard, PAIR_BYTES_MAX, Packer, Packet, PacketKind, Question, Request, Response,
-    SessionId, Token, Tokens, challenge, overhear,
+    SessionId, Token, Tokens, challenge, is_pair_too_large, overhear,
 };
 
 /// A packet from node 1 to node 2.
@@ -205,7 +205,7 @@ fn a_pair_of_64_kib_is_served_and_more_is_too_large() {
         let (group, question) = (GroupId(0), Question::Write(&entry));
         let request = Request { client: 1, number: 1, group, question };
         let mut packer = packer(PacketKind::Request, DATAGRAM_BYTES);
-        (request.is_too_large(), packer.request(&request).is_ok())
+        (is_pair_too_large(key, [&half[..]; 2]), packer.request(&request).is_ok())
     };
     assert_eq!(ask(b"k"), (false, true));
     assert_eq!(ask(b"k2"), (true, true));
