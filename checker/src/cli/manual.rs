@@ -21,22 +21,22 @@ Exit codes, of which a command may have only some:
   255  the checker failed, or a node ended by itself";
 
 pub(super) const RUN: &str = "\
-Results, in DIR/latest:
-  report.html    for people: verdict, operations, latencies, who led, faults
-  results.json   the same for machines
-  history.jsonl  what clients did and saw, for `checker verify`
-  leaders.jsonl  who claimed to lead, and when
-  test.json      all it takes to repeat the test
-  nodes/         the log and the data of each node
+Results in the store:
+  latest/report.html    for people: verdict, operations, who led, faults
+  latest/results.json   the same for machines
+  latest/history.jsonl  what clients did and saw, for `checker verify`
+  latest/leaders.jsonl  who claimed to lead, and when
+  latest/test.json      all it takes to repeat the test
+  latest/nodes/         the log and the data of each node
 
 Repetition:
   The seed decides which operations are asked for and which faults are
   planned, but not how threads, sockets and disks take turns: the same seed
   is the same test, not the same run. --replay also begins each operation
   when it began then; what a cas expects is what has been seen by now.
-  --shrink tries with half of the faults, then with fewer, and with a shorter
-  load; whatever is invalid counts. The smallest plan is left in the store,
-  to be replayed.
+  --shrink tries with half of the faults, then with fewer, and with a
+  shorter load; whatever is invalid counts. The smallest plan is left in the
+  store, to be replayed.
 
 Examples:
   checker run
