@@ -13,6 +13,7 @@ mod explore;
 mod guard;
 mod hash;
 mod letters;
+mod manual;
 mod recovery;
 mod replay;
 mod replication;
@@ -22,7 +23,8 @@ mod simulation;
 mod snapshot;
 
 use campaign::campaign;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use manual::Manual;
 use node::cli::Stop;
 use replay::Replay;
 use search::{Check, Explore};
@@ -54,6 +56,8 @@ enum Command {
     Simulate(Simulate),
     /// Feed the core what a real node, run with --trace, fed it: does it do the same again?
     Replay(Replay),
+    /// Write man pages and shell completions of all programs: node, kv, checker and models.
+    Manual(Manual),
 }
 
 #[derive(Args)]
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Command::Check(check) => return check.run(),
         Command::Explore(explore) => return explore.run(),
         Command::Replay(replay) => return replay.run(),
+        Command::Manual(manual) => return manual.write(Cli::command()),
         Command::Simulate(simulate) => simulate,
     };
     let clean = match simulate.scenario {

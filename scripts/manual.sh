@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Writes man pages, and completions for bash, zsh and fish, of node, kv, checker and models.
+# Usage: manual.sh [DIR]   (~/.local/share by default, where man, bash and fish look by themselves;
+# for zsh, before compinit: fpath+=~/.local/share/zsh/site-functions). Needs cargo.
+set -euo pipefail
+[ $# -le 1 ] || {
+    echo "usage: manual.sh [DIR]" >&2
+    exit 254
+}
+root=$(cd "$(dirname "$0")/.." && pwd)
+cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p models
+exec "${CARGO_TARGET_DIR:-$root/target}/release/models" manual "${1-$HOME/.local/share}"
