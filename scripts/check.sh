@@ -56,6 +56,13 @@ step "no clippy warning, benches and tests included" \
     cargo clippy --quiet --workspace --all-targets -- -D warnings
 step "documentation builds without a warning" \
     env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+if cargo deny --version >/dev/null 2>&1; then
+    step "licences and sources of dependencies are as in deny.toml, and no version is doubled" \
+        cargo deny --log-level error check licenses bans sources
+else
+    # Not everybody has it, and it takes minutes to build.
+    proved+=("$(printf '%5s    %s' - 'left out: licences (cargo install --locked cargo-deny)')")
+fi
 step "tests pass: units, scenarios, any message, real nodes, histories, engines" cargo test --quiet --workspace
 step "a real cluster, a node killed under load, is linearizable" real_run
 step "both builds of the simulator" \
