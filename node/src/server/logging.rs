@@ -16,8 +16,6 @@ pub fn start(run: &Run) {
     let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
-        // A line that nobody reads any more is no reason to panic.
-        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(false)
         // Of a line that cannot be written, to a full disk or to nobody, nothing can be said in the
