@@ -64,6 +64,7 @@ else
     proved+=("$(printf '%5s    %s' - 'left out: licences (cargo install --locked cargo-deny)')")
 fi
 step "tests pass: units, scenarios, any message, real nodes, histories, engines" cargo test --quiet --workspace
+step "three mutants of the bank do not survive the scenarios" scripts/mutants.sh --canary
 step "a real cluster, a node killed under load, is linearizable" real_run
 step "both builds of the simulator" \
     bash -c 'cargo build --quiet -p models && cargo build --quiet --release -p models'

@@ -59,7 +59,7 @@ refresh() { # makes the copy equal to the checkout; only what differs gets a new
     done
 }
 
-patched() { # patched NAME [--check]: puts the mistake into the copy, or sees whether it fits
+patched() { # patched NAME [--check | --reverse]: puts the mistake into the copy; would; takes it out
     # Seen from within a repository, a path in a folder of it is not what the patch means.
     GIT_CEILING_DIRECTORIES=$place git -C "$tree" apply "${@:2}" "$bank/$1.patch" 2>"$place/log" ||
         stop 255 "$1.patch does not apply: $(head -n 1 "$place/log")"
@@ -136,7 +136,11 @@ net_scenarios() {
     progress "$name: scenarios"
     limited 60 env -C "$tree/node" "$program" || code=$?
     [ "$code" = 101 ] || return 0
-    told=$(grep -m 1 -oE '[a-z_]+\.txt:[0-9]+: .*' "$place/log" || true)
+    # Of a trace that is another, the first line that is.
+    told=$(awk '
+        !head && /\.txt:[0-9]+: / { sub(/.*\//, ""); head = $0; if (!/another trace$/) exit }
+        head && /^[-+] / { way = /^-/ ? ", without " : ", with "; $1 = ""; head = head way "\"" substr($0, 2) "\""; exit }
+        END { print head }' "$place/log")
 }
 
 net_disk() {
@@ -187,9 +191,10 @@ net_models() {
             told=${told:-$(awk -F '\t' 'NR == 1 { print $2 ": " $5 ", after " $4 " steps" }' \
                 "$place/found")}
         else
-            strange=$(grep -m 1 -oE 'COUNT CHANGED.*|VACUOUS' "$place/log" || true)
+            strange=$(grep -m 1 -oE 'COUNT CHANGED, was [0-9,]+|VACUOUS' "$place/log" || true)
         fi
     done
+    [ -z "$told" ] || strange=''
 }
 
 net_run() {
@@ -211,9 +216,9 @@ net_run() {
         limited 180 "$run/checker" run --store "$run/store" --seed "$try" "${arguments[@]}" || code=$?
         case $code in
             1)
-                # Behind the verdict and two commands that repeat it stands the sentence.
-                told=$(sed -n '/^  again: /{ n; s/^ *//p; q }' "$place/log")
-                told=${told:-$(grep -m 1 '^invalid' "$place/log" || true)}
+                # What is wrong with a key, or else what stands behind the commands that repeat it.
+                told=$(sed -n 's/^  \(key .*\)/\1/p' "$place/log" | head -n 1)
+                told=${told:-$(sed -n '/^  again: /{ n; s/^ *//p; q }' "$place/log")}
                 seed=$try
                 return
                 ;;
@@ -311,11 +316,10 @@ if [ -n "$control" ]; then
     exit 0
 fi
 for name in "${names[@]}"; do
-    refresh
     patched "$name"
     try_mutant "$name" "$bank/$name.patch"
+    patched "$name" --reverse
 done
-refresh
 
 printf '%-32s %-40s %5s  %s\n' mutant 'said no, with which seed' s 'the first of them in words'
 printf '%s\n' "${rows[@]}"
