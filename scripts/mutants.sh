@@ -324,8 +324,11 @@ done
 printf '%-32s %-40s %5s  %s\n' mutant 'said no, with which seed' s 'the first of them in words'
 printf '%s\n' "${rows[@]}"
 if [ -s "$place/models.tsv" ] && [ -n "$all" ]; then
-    printf '\n%-32s %9s %5s  %s\n' 'seen by a model' states path 'bounds: property'
-    awk -F '\t' '{ printf "%-32s %9s %5s  %s: %s\n", $1, $3, $4, $2, $5 }' "$place/models.tsv"
+    # Of each model the shortest path.
+    printf '\n%-32s %9s %5s  %s\n' 'seen by a model' states path 'model: bounds: property'
+    sort -t $'\t' -k 1,1 -k 4,4n "$place/models.tsv" | awk -F '\t' '
+        { split($2, model, ":") }
+        !seen[$1, model[1]]++ { printf "%-32s %9s %5s  %s: %s\n", $1, $3, $4, $2, $5 }'
 fi
 [ "${#notes[@]}" = 0 ] || printf '\nnot counted: %s' "${notes[@]}"
 printf '\n'
