@@ -78,10 +78,12 @@ pub fn digest(of: impl Hash) -> u64 {
 }
 
 fn told(status: &Status) -> String {
-    let Status { phase, promised, accepted_ballot, accepted, decided, applied, .. } = status;
+    let Status { phase, leader, promised, accepted_ballot, .. } = status;
+    let Status { accepted, decided, applied, connected, .. } = status;
+    let alone = if *connected { "" } else { ", no quorum answers" };
     format!(
-        "is {phase}, promised {promised}, accepted {accepted} under {accepted_ballot}, \
-         decided {decided}, applied {applied}"
+        "is {phase}{alone}, knows leader {leader}, promised {promised}, accepted {accepted} under \
+         {accepted_ballot}, decided {decided}, applied {applied}"
     )
 }
 
