@@ -1,7 +1,7 @@
 //! One table of models: what each proves, within which bounds, and how many states that takes.
 
 use crate::check::{Limits, Report, Subject, Watch, check};
-use crate::cluster::Bounds;
+use crate::wishes::Wishes;
 use crate::{clients, course, election, explore, recovery, replication, snapshot};
 use std::net::SocketAddr;
 
@@ -12,6 +12,8 @@ pub struct Entry {
     pub proves: &'static str,
     /// Its searches, the smallest first; that one is also the right size to click through.
     pub runs: fn(&Wishes) -> Vec<Run>,
+    /// Options that it does not go with, and why.
+    pub lacks: &'static [(&'static str, &'static str)],
 }
 
 /// One search: a model within bounds.
@@ -20,6 +22,8 @@ pub struct Run {
     pub size: Size,
     /// How many states there are within the bounds; none if nobody has counted them.
     pub pinned: Option<usize>,
+    /// How many there may be, if nobody has: an order of magnitude.
+    pub expected_states: f64,
     /// The property that must be found broken: this search shows a fault.
     pub expected: Option<&'static str>,
     /// What to tell before the search.
@@ -41,7 +45,7 @@ pub trait Runnable {
     /// See [`check`].
     fn check(&self, limits: &Limits, only: Option<&'static str>, watch: &mut Watch<'_>) -> Report;
     /// See [`explore::serve`].
-    fn explore(&self, address: SocketAddr) -> !;
+    fn explore(&self, address: SocketAddr, whole: bool) -> !;
 }
 
 impl<M: Subject> Runnable for M {
@@ -49,57 +53,15 @@ impl<M: Subject> Runnable for M {
         check(self, limits, only, watch)
     }
 
-    fn explore(&self, address: SocketAddr) -> ! {
-        explore::serve(self, address)
+    fn explore(&self, address: SocketAddr, whole: bool) -> ! {
+        explore::serve(self, address, whole)
     }
 }
 
-/// Bounds that the user wants otherwise; each counts for the models that have it.
-#[derive(clap::Args, Clone, Default, Debug)]
-pub struct Wishes {
-    /// Nodes, instead of the model's own number.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(2..=7), help_heading = "Bounds")]
-    pub nodes: Option<u16>,
-    /// Elections on one path.
-    #[arg(long, help_heading = "Bounds")]
-    pub elections: Option<u8>,
-    /// Entries that clients ask to append on one path.
-    #[arg(long, value_parser = clap::value_parser!(u8).range(..=26), help_heading = "Bounds")]
-    pub entries: Option<u8>,
-    /// Crashes on one path.
-    #[arg(long, help_heading = "Bounds")]
-    pub crashes: Option<u8>,
-    /// Messages that arrive twice on one path.
-    #[arg(long, help_heading = "Bounds")]
-    pub duplicates: Option<u8>,
-}
-
-impl Wishes {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        let Wishes { nodes, elections, entries, crashes, duplicates } = self;
-        nodes.is_none() && [elections, entries, crashes, duplicates].iter().all(|w| w.is_none())
-    }
-
-    /// The bounds as wished. The pinned count is only good for bounds that nobody changed.
-    pub fn applied(&self, mut bounds: Bounds, pinned: usize) -> (Bounds, Option<usize>) {
-        let Wishes { nodes, elections, entries, crashes, duplicates } = *self;
-        if let Some(nodes) = nodes {
-            bounds.nodes = nodes;
-            bounds.candidates.retain(|candidate| *candidate <= nodes);
-        }
-        let budget = &mut bounds.budget;
-        for (wish, bound) in [
-            (elections, &mut budget.elections),
-            (entries, &mut budget.entries),
-            (crashes, &mut budget.crashes),
-            (duplicates, &mut budget.duplicates),
-        ] {
-            *bound = wish.unwrap_or(*bound);
-        }
-        (bounds, Some(pinned).filter(|_| self.is_empty()))
-    }
-}
+const DATAGRAMS: &str = "its messages are datagrams, which are lost and overtaken";
+const HEARTBEATS: &str = "heartbeats are all that happens in it";
+const SCRIPTS: &str = "its clients ask what is in their scripts";
+const PROCESSES: &str = "it has three processes, and is told who is elected";
 
 /// All models, in the order in which they are best read.
 pub const MODELS: [Entry; 6] = [
@@ -107,35 +69,61 @@ pub const MODELS: [Entry; 6] = [
         name: "election",
         proves: "heartbeats on full, chained and hub topologies elect only who reaches a quorum",
         runs: election::runs,
+        lacks: &[
+            ("--elections", HEARTBEATS),
+            ("--entries", HEARTBEATS),
+            ("--network fifo", DATAGRAMS),
+        ],
     },
     Entry {
         name: "replication",
         proves: "leaders compete over a lossy, duplicating, unordered network: decided entries last",
         runs: replication::runs,
+        lacks: &[("--network fifo", DATAGRAMS)],
     },
     Entry {
         name: "recovery",
         proves: "nodes crash between any write and its sync, and come back: nothing vouched for is lost",
         runs: recovery::runs,
+        lacks: &[("--network fifo", DATAGRAMS)],
     },
     Entry {
         name: "store",
         proves: "clients that retry, and a deposed leader that is asked to read: linearizable",
         runs: clients::runs,
+        lacks: &[("--entries", SCRIPTS), ("--network fifo", DATAGRAMS)],
     },
     Entry {
         name: "snapshot",
         proves: "a follower behind a trimmed log, two snapshots on their way: equal states",
         runs: snapshot::runs,
+        lacks: &[("--network fifo", DATAGRAMS)],
     },
     Entry {
         name: "course",
         proves: "the protocol as it is taught: a tour of its three faults, and none once repaired",
         runs: course::runs,
+        lacks: &[("--nodes", PROCESSES), ("--heartbeats", PROCESSES)],
     },
 ];
 
 /// The model of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     MODELS.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_search_has_a_label_of_its_own() {
+        for Entry { name, runs, .. } in &MODELS {
+            let labels: Vec<String> =
+                runs(&Wishes::default()).into_iter().map(|run| run.bounds).collect();
+            for (at, label) in labels.iter().enumerate() {
+                assert!(!labels[..at].contains(label), "{name}: {label}");
+            }
+        }
+    }
 }

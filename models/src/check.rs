@@ -1,5 +1,6 @@
 //! Running a model to its end, or to a limit, and saying which of the two it was.
 
+use crate::memory::{held_bytes, peak_bytes};
 use stateright::{Checker, CheckerBuilder, Expectation, HasDiscoveries, Model, Path, Property};
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -59,6 +60,8 @@ pub struct Limits {
 pub struct Report {
     /// Why the search ended before all was seen, if it did.
     pub truncated: Option<String>,
+    /// Then, all that happens within so many actions was seen nevertheless.
+    pub complete_depth: Option<usize>,
     pub violations: Vec<Violation>,
     pub properties: Vec<(Expectation, &'static str)>,
     /// Names of `sometimes` properties of which no example was found.
@@ -67,10 +70,13 @@ pub struct Report {
     pub states: usize,
     /// Actions tried that changed something.
     pub transitions: usize,
+    /// Actions on the longest path that was taken.
     pub depth: usize,
     pub took: Duration,
     /// The most this process held at once; the runs before this one count.
     pub memory_bytes: u64,
+    /// What it held more at the end than at the beginning.
+    pub grown_bytes: u64,
 }
 
 /// A property that does not hold.
@@ -130,7 +136,8 @@ fn search<M: Subject>(
     let builder = model.checker().threads(limits.threads).finish_when(HasDiscoveries::AnyFailures);
     match (limits.depth, only) {
         (Some(depth), _) => {
-            let checker = builder.target_max_depth(depth).spawn_bfs();
+            // States on the last level count from one, and are not looked at.
+            let checker = builder.target_max_depth(depth + 2).spawn_bfs();
             finish(checker, limits, (begun, &stop), watch)
         }
         (None, Some(_)) => {
@@ -146,13 +153,14 @@ fn finish<M: Subject>(
     (begun, stop): (Instant, &AtomicBool),
     watch: &mut Watch<'_>,
 ) -> Report {
+    let held_before = held_bytes();
     let mut truncated = None;
     let handles = checker.handles();
     while handles.iter().any(|handle| !handle.is_finished()) {
         let elapsed = begun.elapsed();
         watch(&Progress {
             states: checker.unique_state_count(),
-            depth: checker.max_depth(),
+            depth: checker.max_depth().saturating_sub(1),
             elapsed,
         });
         if truncated.is_none() {
@@ -165,13 +173,17 @@ fn finish<M: Subject>(
         }
     }
     let took = begun.elapsed();
+    let grown_bytes = held_bytes().saturating_sub(held_before);
     handles.into_iter().for_each(|handle| handle.join().expect("models guard the core's panics"));
     // Paths are found again by taking their actions again.
     stop.store(false, Ordering::Relaxed);
-    if truncated.is_none() && limits.depth.is_some_and(|depth| checker.max_depth() >= depth) {
-        truncated = Some(format!("depth {}", checker.max_depth()));
-    }
-    report(&checker, truncated, took)
+    let depth = limits.depth.filter(|depth| checker.max_depth() >= depth + 2);
+    // Breadth first, in one thread, all levels above the one under way are done.
+    let above =
+        limits.depth.filter(|_| limits.threads == 1).map(|_| checker.max_depth().saturating_sub(2));
+    let complete_depth = if truncated.is_some() { above } else { depth };
+    let truncated = truncated.or(depth.map(|depth| format!("depth {depth}")));
+    report(&checker, (truncated, complete_depth), (took, grown_bytes))
 }
 
 impl Limits {
@@ -182,15 +194,15 @@ impl Limits {
         if self.time.is_some_and(|limit| elapsed >= limit) {
             return Some(format!("{} s", elapsed.as_secs()));
         }
-        let memory = memory_bytes("VmRSS:");
+        let memory = held_bytes();
         (memory >= self.memory_bytes).then(|| format!("{} MiB of memory", memory >> 20))
     }
 }
 
 fn report<M: Subject>(
     checker: &impl Checker<M>,
-    truncated: Option<String>,
-    took: Duration,
+    (truncated, complete_depth): (Option<String>, Option<usize>),
+    (took, grown_bytes): (Duration, u64),
 ) -> Report {
     let mut discoveries = checker.discoveries();
     let (mut violations, mut missing) = (Vec::new(), Vec::new());
@@ -204,14 +216,16 @@ fn report<M: Subject>(
     }
     Report {
         truncated,
+        complete_depth,
         violations,
         properties: properties.into_iter().map(|p| (p.expectation, p.name)).collect(),
         missing,
         states: checker.unique_state_count(),
         transitions: checker.state_count(),
-        depth: checker.max_depth(),
+        depth: checker.max_depth().saturating_sub(1),
         took,
-        memory_bytes: memory_bytes("VmHWM:"),
+        memory_bytes: peak_bytes(),
+        grown_bytes,
     }
 }
 
@@ -222,12 +236,4 @@ fn violation<M: Subject>(
 ) -> Violation {
     let path = path.into_vec();
     Violation { property, path: path.len() - 1, story: model.story(&path) }
-}
-
-/// A field of this process's status; zero where the system does not tell.
-fn memory_bytes(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
 }

@@ -1,11 +1,13 @@
 //! The model that replication, recovery and snapshots have in common: a cluster whose clients append
 //! letters and wait for nothing.
 
-use crate::catalogue::{Run, Size, Wishes};
+use crate::catalogue::{Run, Size};
 use crate::check::{Search, Subject};
 use crate::cluster::properties::always;
-use crate::cluster::{Action, Bounds, Chain, World, words};
-use stateright::{Model, Property};
+use crate::cluster::{Action, Bounds, Chain, NO_PAST, Past, World, words};
+use crate::diagram::{Event, draw};
+use crate::wishes::Wishes;
+use stateright::{Model, Path, Property};
 
 /// Something that must be possible, or the rest says nothing.
 pub type Example = Property<Cluster>;
@@ -14,6 +16,8 @@ pub type Example = Property<Cluster>;
 #[derive(Clone)]
 pub struct Cluster {
     pub bounds: Bounds,
+    /// How the cluster came to where a path begins.
+    pub past: Past,
     /// What must be reachable, or the rest says nothing.
     pub sometimes: fn() -> Vec<Property<Cluster>>,
     pub search: Search,
@@ -24,7 +28,7 @@ impl Model for Cluster {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World<Chain>> {
-        vec![World::new(&self.bounds, &Chain::default())]
+        vec![self.past.world(&self.bounds)]
     }
 
     fn actions(&self, state: &World<Chain>, actions: &mut Vec<Action>) {
@@ -40,6 +44,16 @@ impl Model for Cluster {
     fn format_step(&self, state: &World<Chain>, action: Action) -> Option<String> {
         let next = self.next_state(state, action)?;
         Some(format!("{}\n\n{next}", words::effects(state, &next).join("\n")))
+    }
+
+    fn as_svg(&self, path: Path<World<Chain>, Action>) -> Option<String> {
+        let path = path.into_vec();
+        let event = |(step, (_, action)): (usize, &(_, Option<Action>))| {
+            Some(words::event(action.as_ref()?, step, |at| &path[at].0))
+        };
+        let events: Vec<Event> = path.iter().enumerate().filter_map(event).collect();
+        let lines: Vec<String> = (1..=self.bounds.nodes).map(|node| format!("n{node}")).collect();
+        Some(draw(&lines, &events))
     }
 
     fn properties(&self) -> Vec<Property<Cluster>> {
@@ -67,8 +81,25 @@ pub fn run(
     bounds: Bounds,
     sometimes: fn() -> Vec<Example>,
 ) -> Run {
-    let (bounds, pinned) = wishes.applied(bounds, pinned);
-    let (words, search) = (bounds.to_string(), Search::default());
-    let subject = Box::new(Cluster { bounds, sometimes, search });
-    Run { bounds: words, size, pinned, expected: None, tale: None, subject }
+    run_after(NO_PAST, wishes, size, pinned, bounds, sometimes)
+}
+
+/// The same, with a past.
+pub fn run_after(
+    past: Past,
+    wishes: &Wishes,
+    size: Size,
+    pinned: usize,
+    bounds: Bounds,
+    sometimes: fn() -> Vec<Example>,
+) -> Run {
+    let (bounds, expected_states) = wishes.applied(bounds, pinned);
+    let search = Search::default();
+    let words = match past.words {
+        "" => bounds.to_string(),
+        words => format!("{bounds}, after {words}"),
+    };
+    let pinned = Some(pinned).filter(|_| wishes.is_empty());
+    let subject = Box::new(Cluster { bounds, past, sometimes, search });
+    Run { bounds: words, size, pinned, expected_states, expected: None, tale: None, subject }
 }

@@ -8,12 +8,14 @@ mod check;
 mod clients;
 mod cluster;
 mod course;
+mod diagram;
 mod election;
 mod explore;
 mod guard;
 mod hash;
 mod letters;
 mod manual;
+mod memory;
 mod recovery;
 mod replay;
 mod replication;
@@ -21,6 +23,7 @@ mod report;
 mod search;
 mod simulation;
 mod snapshot;
+mod wishes;
 
 use campaign::campaign;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -33,16 +36,31 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Drives the protocol core of Quorate through simulated networks, disks and time.
+/// Drives the protocol core of Quorate, the very code that nodes run, through everything that
+/// networks, disks and clocks may do: exhaustively within bounds, or drawn from seeds.
 #[derive(Parser)]
-#[command(
-    version,
-    after_help = "Exit codes: 0 clean, 1 a violation or a difference was found, 2 a limit was hit, 254 bad arguments."
-)]
+#[command(version, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  models list                            what there is, with bounds and counted states
+  models check all --small               the searches of the gate
+  models check course                    a tour: how the protocol as taught loses decided writes
+  models check replication --elections 2 --entries 2 --network lossy --memory 8000
+  models explore course                  click to a lost write, in a browser, offline
+  models simulate --seeds 1000           clusters in virtual time; --seed N repeats one of them
+  models replay 1.trace                  what `node --trace 1.trace` did, done again
+
+Exit codes:
+    0  clean: every state was seen and all of it holds; all seeds passed; the replay agrees
+    1  a violation: the path or the seed that leads to it is told; or a replay that differs
+    2  truncated: a limit ended a search before all was seen, so nothing is proven
+  254  bad arguments, or a trace that cannot be used; one line on standard error says why
+  255  crashed";
 
 #[derive(Subcommand)]
 enum Command {

@@ -3,10 +3,11 @@
 //!
 //! What the bounds leave out: damaged disks and torn records (those are the simulator's), snapshots.
 
-use crate::catalogue::{Run, Size, Wishes};
+use crate::catalogue::{Run, Size};
 use crate::cluster::{Bounds, Budget, Writes};
 use crate::letters::{Example, run};
 use crate::replication::reachable;
+use crate::wishes::Wishes;
 
 /// What disks and crashes must be able to do.
 fn crashes() -> Vec<Example> {
@@ -57,7 +58,7 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
     vec![
         run(Size::Small, 24_783, of(1, 1, 1, &[1])),
         run(Size::Small, 74_329, of(1, 1, 1, &[1, 2, 3])),
-        run(Size::Full, 502_371, of(2, 1, 1, &[1])),
+        run(Size::Small, 503_451, in_turn(of(2, 1, 1, &[1, 1]))),
         run(Size::Full, 1_608_220, of(1, 2, 1, &[1])),
         run(Size::Full, 412_416, of(1, 1, 2, &[1])),
         run(Size::Full, 9_076_736, in_turn(of(2, 1, 1, &[1, 2]))),

@@ -4,10 +4,12 @@
 //! What the bounds leave out: crashes while a snapshot is written (those are the simulator's), more
 //! than one candidate, images of more than two pieces.
 
-use crate::catalogue::{Run, Size, Wishes};
-use crate::cluster::{Bounds, Budget};
-use crate::letters::{Example, run};
+use crate::catalogue::{Run, Size};
+use crate::cluster::Move::{Arrive, Elect, Propose};
+use crate::cluster::{Bounds, Budget, Past, Writes};
+use crate::letters::{Example, run, run_after};
 use crate::replication::reachable;
+use crate::wishes::Wishes;
 use node::protocol::Message;
 
 /// What snapshots must be able to do.
@@ -45,6 +47,47 @@ fn overtaken() -> Vec<Example> {
     all
 }
 
+/// n3 led, and has two entries that nobody else ever saw.
+const LONGER: Past = Past {
+    words: "n3 wrote alone",
+    moves: &[Elect(3), Arrive(3, 2), Arrive(2, 3), Propose(3), Propose(3)],
+};
+
+/// Where a snapshot takes the place of a longer log.
+fn replaced() -> Vec<Example> {
+    let mut all = installs();
+    all.push(Example::sometimes(
+        "a log is longer than the snapshot that replaces it",
+        |_, world| {
+            world.network.iter().any(|sent| match &sent.envelope.message {
+                Message::SnapshotPiece { index, .. } if !sent.arrived => {
+                    let replica = world.node(sent.envelope.to).replica.as_ref();
+                    replica.is_some_and(|replica| replica.status().accepted > *index)
+                }
+                _ => false,
+            })
+        },
+    ));
+    all
+}
+
+/// What a crash must be able to do to a snapshot.
+fn crashes() -> Vec<Example> {
+    let mut all = reachable();
+    all.extend([
+        Example::sometimes("a snapshot waits for the disk", |_, world| {
+            world.nodes.iter().any(|node| !node.disk.saving.is_empty())
+        }),
+        Example::sometimes("a node starts from a snapshot", |_, world| {
+            world.replicas().any(|replica| {
+                let status = replica.status();
+                status.boot > 1 && status.snapshot.0 > 0 && status.applied == status.snapshot
+            })
+        }),
+    ]);
+    all
+}
+
 /// The searches of this model.
 pub fn runs(wishes: &Wishes) -> Vec<Run> {
     let of = |entries, duplicates, message_bytes| {
@@ -53,11 +96,23 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         Bounds { candidates: vec![1], snapshot_every: 1, message_bytes, ..bounds }
     };
     let run = |size, pinned, bounds, sometimes| run(wishes, size, pinned, bounds, sometimes);
+    let crash = |entries| {
+        let budget = Budget { elections: 1, entries, crashes: 1, ..Budget::default() };
+        let bounds = Bounds { nodes: 2, candidates: vec![1], ..Bounds::new(budget) };
+        Bounds { snapshot_every: 1, message_bytes: 8, writes: Writes::Later, ..bounds }
+    };
+    let behind = {
+        let budget = Budget { elections: 1, entries: 2, ..Budget::default() };
+        let links = &[(1, 2), (2, 3)];
+        Bounds { candidates: vec![2], links, snapshot_every: 1, ..Bounds::new(budget) }
+    };
     vec![
         run(Size::Small, 145, of(1, 0, 8), installs as fn() -> Vec<Example>),
+        run(Size::Small, 888, crash(1), crashes),
         run(Size::Small, 2_017, of(1, 1, 8), installs),
         run(Size::Small, 5_494, of(2, 0, 8), installs),
         run(Size::Small, 6_826, of(2, 0, 4), installs),
+        run_after(LONGER, wishes, Size::Small, 14_875, behind, replaced),
         run(Size::Full, 211_551, of(2, 1, 8), overtaken),
         run(Size::Full, 278_043, of(2, 1, 4), overtaken),
     ]

@@ -12,12 +12,13 @@ pub use scripts::runs;
 use crate::check::{Search, Subject};
 use crate::cluster::properties::{HasWorld, always};
 use crate::cluster::{Action, Bounds, Broken, Budget, Shared, Stepped, World, words};
+use crate::diagram::{Event, draw};
 use node::kv::{Command, Operation, Reply, Store};
 use node::protocol::{Answer, Body, Input, NodeId, Outcome, Request};
 use node::session::SessionId;
 use register::{Ask, Got, Register};
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester};
-use stateright::{Model, Property};
+use stateright::{Model, Path, Property};
 use std::fmt;
 use std::sync::Arc;
 
@@ -124,6 +125,25 @@ impl Model for Shop {
     fn format_step(&self, state: &State, step: Step) -> Option<String> {
         let next = self.next_state(state, step)?;
         Some(format!("{}\n\n{next:?}", words::effects(&state.world, &next.world).join("\n")))
+    }
+
+    fn as_svg(&self, path: Path<State, Step>) -> Option<String> {
+        let (path, nodes) = (path.into_vec(), usize::from(self.bounds.nodes));
+        let event = |(at, (_, step)): (usize, &(_, Option<Step>))| match step.as_ref()? {
+            Step::Cluster(action) => Some(words::event(action, at, |at| &path[at].0.world)),
+            Step::Ask { client, again, ask, node } => {
+                let (line, from) = (usize::from(node.0) - 1, Some((nodes + client, at)));
+                let again = if *again { " again" } else { "" };
+                Some(Event { line, from, words: format!("{ask}{again}") })
+            }
+            Step::Hear { client, reply } => {
+                Some(Event { line: nodes + client, from: None, words: reply.to_string() })
+            }
+        };
+        let events: Vec<Event> = path.iter().enumerate().filter_map(event).collect();
+        let clients = (0..self.scripts.len()).map(|client| format!("c{client}"));
+        let lines = (1..=nodes).map(|node| format!("n{node}")).chain(clients);
+        Some(draw(&lines.collect::<Vec<_>>(), &events))
     }
 
     fn properties(&self) -> Vec<Property<Shop>> {
@@ -313,12 +333,11 @@ impl fmt::Debug for State {
 
 impl fmt::Display for Shop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bounds { nodes, budget, .. } = &self.bounds;
-        write!(f, "{nodes} nodes")?;
-        for (count, of) in [(budget.elections, "election"), (self.retries, "retry")] {
-            if count > 0 {
-                write!(f, ", {count} {of}")?;
-            }
+        write!(f, "{}", self.bounds)?;
+        match self.retries {
+            0 => {}
+            1 => write!(f, ", 1 retry")?,
+            retries => write!(f, ", {retries} retries")?,
         }
         for (client, script) in self.scripts.iter().enumerate() {
             let asks: Vec<String> = script.iter().map(Ask::to_string).collect();

@@ -2,9 +2,10 @@
 
 use super::register::Ask;
 use super::{Client, Shop};
-use crate::catalogue::{Run, Size, Wishes};
+use crate::catalogue::{Run, Size};
 use crate::check::Search;
 use crate::cluster::{Bounds, Budget};
+use crate::wishes::Wishes;
 use node::kv::{Command, Operation, Reply};
 use node::protocol::Message;
 use stateright::Property;
@@ -34,13 +35,13 @@ fn served() -> Vec<Example> {
 fn retried() -> Vec<Example> {
     let mut all = served();
     all.push(Example::sometimes("one request is in the log twice", |_, state| {
-        let decided = &state.world.decided;
-        decided.iter().enumerate().any(|(at, entry)| {
+        let decided = state.world.decided.iter().map(|decided| &decided.entry);
+        decided.clone().enumerate().any(|(at, entry)| {
             let opens = matches!(
                 Command::decode(entry).map(|command| command.operation),
                 Ok(Operation::Open)
             );
-            !opens && decided[at + 1..].contains(entry)
+            !opens && decided.clone().skip(at + 1).any(|later| later == entry)
         })
     }));
     all
@@ -66,25 +67,55 @@ fn deposed() -> Vec<Example> {
     all
 }
 
+/// Where a follower is behind a trimmed log.
+fn installed() -> Vec<Example> {
+    let mut all = served();
+    all.push(Example::sometimes("a replica knows a session from a snapshot only", |_, state| {
+        state.world.replicas().any(|replica| {
+            let came = replica.status().accepted_ballot.node.0 == 2 && replica.config().node.0 == 3;
+            came && replica.status().snapshot.0 > 0 && replica.machine().session_count() > 0
+        })
+    }));
+    all
+}
+
 /// The searches of this model.
 pub fn runs(wishes: &Wishes) -> Vec<Run> {
-    let run = |size, pinned, nodes, (elections, retries), scripts, sometimes| {
-        let bounds = Bounds::new(Budget { elections, ..Budget::default() });
-        let bounds = Bounds { nodes, candidates: vec![2], ..bounds };
-        let (bounds, pinned) = wishes.applied(bounds, pinned);
+    let of = |nodes, elections, duplicates| {
+        let bounds = Bounds::new(Budget { elections, duplicates, ..Budget::default() });
+        Bounds { nodes, candidates: vec![2], ..bounds }
+    };
+    let run = |size, pinned, bounds, retries, scripts, sometimes| {
+        let (bounds, expected_states) = wishes.applied(bounds, pinned);
+        let pinned = Some(pinned).filter(|_| wishes.is_empty());
         let search = Search::default();
         let shop = Shop { bounds, scripts, retries, sometimes, search };
         let (bounds, expected, tale) = (shop.to_string(), None, None);
-        Run { bounds, size, pinned, expected, tale, subject: Box::new(shop) }
+        Run { bounds, size, pinned, expected_states, expected, tale, subject: Box::new(shop) }
     };
+    // n3 confirms that n1 leads, until it follows n2; what it said before may arrive again.
+    let chained = |bounds| Bounds { links: &[(1, 3), (2, 3)], ..bounds };
+    // n1 and n2 are too few to confirm anything; n3 alone hears both sides.
+    let five = |bounds| {
+        let links = &[(1, 2), (1, 3), (3, 5), (4, 5)];
+        Bounds { candidates: vec![5], links, ..bounds }
+    };
+    // n3 has missed everything up to the election of n2, which has trimmed its log.
+    let behind = |bounds| Bounds { links: &[(1, 2), (2, 3)], snapshot_every: 1, ..bounds };
     const PUT_GET: &[&[Ask]] = &[&[Ask::Put('a')], &[Ask::Get]];
-    const TWICE: &[&[Ask]] = &[&[Ask::Put('a')], &[Ask::Put('b'), Ask::Get]];
+    // Whoever swapped a for b must never see a again, though it was asked for twice.
+    const TWICE: &[&[Ask]] = &[&[Ask::Put('a')], &[Ask::Cas('a', 'b'), Ask::Get]];
+    const PUT_GETS: &[&[Ask]] = &[&[Ask::Put('a')], &[Ask::Get, Ask::Get]];
+    const PUT: &[&[Ask]] = &[&[Ask::Put('a')]];
     const SWAP: &[&[Ask]] = &[&[Ask::Put('a'), Ask::Cas('a', 'b')], &[Ask::Cas('a', 'c')]];
     vec![
-        run(Size::Small, 431, 3, (0, 0), PUT_GET, served as fn() -> Vec<Example>),
-        run(Size::Small, 31_006, 2, (0, 1), TWICE, retried),
-        run(Size::Small, 110_394, 3, (1, 0), PUT_GET, deposed),
-        run(Size::Full, 83_998, 2, (0, 1), SWAP, retried),
-        run(Size::Full, 547_495, 2, (1, 1), TWICE, retried),
+        run(Size::Small, 431, of(3, 0, 0), 0, PUT_GET, served as fn() -> Vec<Example>),
+        run(Size::Small, 31_006, of(2, 0, 0), 1, TWICE, retried),
+        run(Size::Small, 110_394, of(3, 1, 0), 0, PUT_GET, deposed),
+        run(Size::Small, 21_018, chained(of(3, 1, 1)), 0, PUT_GETS, deposed),
+        run(Size::Small, 145_881, five(of(5, 1, 1)), 0, PUT_GET, deposed),
+        run(Size::Small, 908, behind(of(3, 1, 0)), 0, PUT, installed),
+        run(Size::Full, 83_998, of(2, 0, 0), 1, SWAP, retried),
+        run(Size::Full, 547_495, of(2, 1, 0), 1, TWICE, retried),
     ]
 }

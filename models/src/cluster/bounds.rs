@@ -8,7 +8,7 @@ use ::node::protocol::{Config, Envelope, GroupId, Members, Message, NodeId};
 pub struct Bounds {
     /// How many nodes, numbered from one.
     pub nodes: u16,
-    /// Who may be elected.
+    /// Who may be elected; where that takes heartbeats, whose clock ticks.
     pub candidates: Vec<u16>,
     /// The candidates are elected one after the other, each once as often as it is listed.
     pub in_turn: bool,
@@ -35,6 +35,8 @@ pub enum Elections {
     Free,
     /// Ticks and heartbeats, and nothing else, are what the model is about.
     ByHeartbeat,
+    /// The same, with prepares, and nacks from those who promised more.
+    ByHeartbeatAndNack,
 }
 
 /// Choices left on this path.
@@ -54,13 +56,16 @@ pub struct Budget {
     pub duplicates: u8,
 }
 
+/// Room for every entry of a model in one message.
+pub const MESSAGE_BYTES: usize = 16 << 10;
+
 /// Two lost heartbeats make a peer count as gone: with more, nothing happens within the bounds.
 const ELECTION_TICKS: u32 = 2;
 
 impl Bounds {
     /// Three nodes with fast disks, any of which may lead.
     pub fn new(budget: Budget) -> Bounds {
-        let (message_bytes, snapshot_every, keep) = (16 << 10, 0, 0);
+        let (message_bytes, snapshot_every, keep) = (MESSAGE_BYTES, 0, 0);
         let (candidates, writes) = (vec![1, 2, 3], Writes::AtOnce);
         let (elections, links) = (Elections::Free, &[]);
         Bounds {
@@ -99,10 +104,12 @@ impl Bounds {
             Message::HeartbeatReply { .. } => Some(false),
             _ => None,
         };
+        let contest = matches!(envelope.message, Message::Prepare { .. } | Message::Nack { .. });
         let matters = match self.elections {
             // Heartbeats that nobody leads with only serve the election.
             Elections::Free => leading != Some(false),
             Elections::ByHeartbeat => leading.is_some(),
+            Elections::ByHeartbeatAndNack => leading.is_some() || contest,
         };
         matters && self.linked(envelope.from, envelope.to)
     }

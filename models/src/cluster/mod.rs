@@ -10,6 +10,7 @@ mod bounds;
 mod chain;
 mod network;
 mod node;
+mod past;
 pub mod properties;
 mod shared;
 pub mod words;
@@ -18,10 +19,13 @@ pub use bounds::{Bounds, Budget, Elections};
 pub use chain::{Chain, Told};
 pub use network::{Addressed, Network};
 pub use node::{Broken, NO_ASSERTION_FAILS, Node, Turn, Writes};
+pub use past::{Move, NO_PAST, Past};
 pub use shared::Shared;
 
 use crate::guard::guarded;
-use ::node::protocol::{Answer, Body, Envelope, Index, Input, NodeId, Replica, Request, Timer};
+use ::node::protocol::{
+    Answer, Ballot, Body, Envelope, Index, Input, NodeId, Replica, Request, Timer,
+};
 use std::sync::Arc;
 
 /// One state of a cluster.
@@ -31,9 +35,17 @@ pub struct World<M: Told> {
     pub network: Network,
     pub left: Budget,
     /// Every entry that any replica ever knew to be decided. A replica may forget, the world does not.
-    pub decided: Arc<Vec<Vec<u8>>>,
+    pub decided: Arc<Vec<Decided>>,
     /// A step broke a property; nothing happens after it.
     pub broken: Option<Arc<Broken>>,
+}
+
+/// An entry that is known to be decided.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Decided {
+    pub entry: Vec<u8>,
+    /// The lowest accepted ballot of those who ever knew: whoever accepts under a higher one has it.
+    pub under: Ballot,
 }
 
 /// What may happen next.
@@ -120,7 +132,12 @@ impl<M: Told> World<M> {
             may(elected && phase == "follower", Action::Elect(node));
             may(left.entries > 0 && leads, Action::Propose(node));
             may(left.retransmissions > 0, Action::Retransmit(node));
-            let ticks = leads || bounds.elections == Elections::ByHeartbeat;
+            let ticks = match bounds.elections {
+                Elections::Free => leads,
+                Elections::ByHeartbeat | Elections::ByHeartbeatAndNack => {
+                    bounds.candidates.contains(&node.0)
+                }
+            };
             may(left.heartbeats > 0 && ticks, Action::Heartbeat(node));
             may(!disk.unsynced.is_empty(), Action::Sync(node));
             may(!disk.saving.is_empty(), Action::Save(node));
@@ -216,18 +233,23 @@ impl<M: Told> World<M> {
     fn remember_decided(&mut self, at: usize) {
         let Some(replica) = &self.nodes[at].replica else { return };
         let (log, status) = (replica.log(), replica.status());
+        let under = status.accepted_ballot;
         let held = log.iter(status.first, status.decided).zip(status.first.0..);
-        let mut news = Vec::new();
         for (entry, index) in held {
-            match self.decided.get(index as usize) {
-                Some(known) if known == entry => {}
-                None if index as usize == self.decided.len() + news.len() => {
-                    news.push(entry.to_vec());
+            let index = index as usize;
+            match self.decided.get(index) {
+                Some(known) if known.entry == entry && known.under <= under => {}
+                Some(known) if known.entry == entry => {
+                    Arc::make_mut(&mut self.decided)[index].under = under;
+                }
+                None if index == self.decided.len() => {
+                    let entry = entry.to_vec();
+                    Arc::make_mut(&mut self.decided).push(Decided { entry, under });
                 }
                 // What was trimmed in the step that decided it is compared by state alone.
                 None => return,
                 Some(known) => {
-                    let (node, one, other) = (at + 1, M::entry(known), M::entry(entry));
+                    let (node, one, other) = (at + 1, M::entry(&known.entry), M::entry(entry));
                     let detail = format!(
                         "entry {index} was decided as {one}, and n{node} decides it as {other}"
                     );
@@ -235,9 +257,6 @@ impl<M: Told> World<M> {
                     return;
                 }
             }
-        }
-        if !news.is_empty() {
-            Arc::make_mut(&mut self.decided).append(&mut news);
         }
     }
 

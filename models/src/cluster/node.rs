@@ -156,18 +156,18 @@ impl<M: Told> Turn<M> {
         self.carry_out()
     }
 
-    /// The election chooses this node: heartbeats pass until it takes up a new ballot, every peer
-    /// answering that it sees no leader. False if nothing comes of it, for it leads already.
+    /// The election chooses this node: heartbeats pass until it takes up a ballot, every peer
+    /// answering that it sees no leader. False if nothing comes of it.
     ///
     /// The others' elections are left out: any replica may be elected at any time, which is more
     /// than what heartbeats can bring about, and far fewer states.
     pub fn elect(&mut self) -> Result<bool, Broken> {
         let replica = self.node.replica.as_ref().expect("only who is up is elected");
-        let (config, before) = (replica.config().clone(), replica.status().promised);
+        let config = replica.config().clone();
         for _ in 0..ELECTION_TICKS_MAX {
             self.step(Input::Timeout(Timer::Heartbeat))?;
             let replica = self.node.replica.as_ref().expect("it is still up");
-            if replica.status().promised > before {
+            if replica.status().phase != "follower" {
                 return Ok(true);
             }
             let round = self.round.expect("a heartbeat asks everyone");

@@ -4,7 +4,7 @@
 use super::node::{RECORDS_REPLAY, VOUCHED_FOR};
 use super::{DECIDED_LASTS, NO_ASSERTION_FAILS, Told, World};
 use node::protocol::invariants;
-use node::protocol::{Durable, Replica};
+use node::protocol::{Durable, Index, Replica};
 use stateright::{Model, Property};
 
 /// A state with a cluster in it.
@@ -21,6 +21,9 @@ impl<M: Told> HasWorld<M> for World<M> {
 /// Chosen entries outlive leaderships.
 const CHOSEN_LASTS: &str = "a chosen entry is in every later leader's log";
 
+/// The same of what anybody knew to be decided, whatever became of the disks it was on.
+const DECIDED_IS_ADOPTED: &str = "what was decided is in every later leader's log";
+
 /// Everything that must always hold of a cluster.
 pub fn always<M: Told, S: HasWorld<M>, Mo: Model<State = S>>() -> Vec<Property<Mo>> {
     let mut all = vec![
@@ -29,6 +32,7 @@ pub fn always<M: Told, S: HasWorld<M>, Mo: Model<State = S>>() -> Vec<Property<M
         Property::always(VOUCHED_FOR, |_, s: &S| unbroken(s.world(), VOUCHED_FOR)),
         Property::always(DECIDED_LASTS, |_, s: &S| unbroken(s.world(), DECIDED_LASTS)),
         Property::always(CHOSEN_LASTS, |_, s: &S| chosen_entries_last(s.world())),
+        Property::always(DECIDED_IS_ADOPTED, |_, s: &S| decided_is_adopted(s.world())),
     ];
     type Condition<Mo, S> = fn(&Mo, &S) -> bool;
     let of_a_step: [Condition<Mo, S>; 6] = [
@@ -84,4 +88,16 @@ fn chosen_entries_last<M: Told>(world: &World<M>) -> bool {
     let disks: Vec<&Durable> = world.nodes.iter().map(|node| &node.disk.durable).collect();
     let replicas: Vec<&Replica<M>> = world.replicas().collect();
     invariants::chosen_entries_last(&disks, &replicas)
+}
+
+fn decided_is_adopted<M: Told>(world: &World<M>) -> bool {
+    world.replicas().all(|replica| {
+        let (log, status) = (replica.log(), replica.status());
+        let decided = world.decided.iter().zip((0..).map(Index));
+        let mut earlier = decided.filter(|(decided, _)| decided.under < status.accepted_ballot);
+        earlier.all(|(decided, index)| {
+            let held = index < log.accepted();
+            held && (index < log.first() || log.get(index) == decided.entry)
+        })
+    })
 }

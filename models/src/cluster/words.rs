@@ -1,7 +1,9 @@
 //! States, actions and what they brought about, for readers of stories and of the explorer.
 
+use super::bounds::MESSAGE_BYTES;
 use super::network::Sent;
-use super::{Action, Bounds, Budget, Node, Told, World};
+use super::{Action, Bounds, Budget, Elections, Node, Told, World, Writes};
+use crate::diagram::Event;
 use ::node::protocol::invariants::Observed;
 use ::node::protocol::{Ballot, Index, NodeId, Record, Replica, Status, Write};
 use std::fmt;
@@ -88,16 +90,32 @@ impl fmt::Display for Budget {
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} nodes, {}", self.nodes, self.budget)?;
+        write!(f, "{} nodes", self.nodes)?;
+        if self.budget != Budget::default() {
+            write!(f, ", {}", self.budget)?;
+        }
         let links: Vec<String> = self.links.iter().map(|(a, b)| format!("{a}-{b}")).collect();
         if !links.is_empty() {
             write!(f, ", linked {}", links.join(" "))?;
         }
         let candidates: Vec<String> = self.candidates.iter().map(|n| format!("n{n}")).collect();
-        if self.in_turn {
+        if self.elections != Elections::Free {
+            if candidates.len() < usize::from(self.nodes) {
+                write!(f, ", {} ticks", candidates.join(" or "))?;
+            }
+        } else if self.in_turn {
             write!(f, ", led by {} in turn", candidates.join(", "))?;
         } else if candidates.len() < usize::from(self.nodes) {
             write!(f, ", led by {}", candidates.join(" or "))?;
+        }
+        if self.snapshot_every > 0 {
+            write!(f, ", snapshots")?;
+        }
+        if self.message_bytes < MESSAGE_BYTES {
+            write!(f, ", pieces of {} B", self.message_bytes)?;
+        }
+        if self.writes == Writes::Later {
+            write!(f, ", slow disks")?;
         }
         Ok(())
     }
@@ -108,7 +126,7 @@ impl<M: Told> fmt::Display for World<M> {
         for (node, at) in self.nodes.iter().zip(1..) {
             writeln!(f, "n{at}  {node}")?;
         }
-        let decided = self.decided.iter().map(Vec::as_slice);
+        let decided = self.decided.iter().map(|decided| decided.entry.as_slice());
         writeln!(f, "decided by anyone: [{}]", super::chain::tell::<M>(decided))?;
         writeln!(f, "may still happen: {}", self.left)?;
         if let Some(broken) = &self.broken {
@@ -212,4 +230,21 @@ pub fn story_of<'a, M: Told + 'a>(
         lines.extend(lost.map(|sent| format!("     never arrived: {}", sent.envelope)));
     }
     lines
+}
+
+/// The action between `path[step]` and the next state, for a diagram with a line for each node.
+pub fn event<'a, M: Told + 'a>(
+    action: &Action,
+    step: usize,
+    path: impl Fn(usize) -> &'a World<M>,
+) -> Event {
+    let line = |node: NodeId| usize::from(node.0) - 1;
+    let (from, words) = match action {
+        Action::Deliver(envelope) => {
+            let sent = (0..=step).find(|at| path(*at).network.get(envelope).is_some());
+            (Some((line(envelope.from), sent.unwrap_or(step))), envelope.message.to_string())
+        }
+        other => (None, other.to_string()),
+    };
+    Event { line: line(action.node()), from, words }
 }

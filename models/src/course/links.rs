@@ -53,6 +53,17 @@ impl Links {
         }
     }
 
+    /// Whether such a message is under way, or was, on links that keep what arrived.
+    pub fn holds(&self, letter: &Shared<Letter>) -> bool {
+        match self {
+            Links::Fifo(queues) => {
+                let queue = queues.get(&(letter.from, letter.to));
+                queue.is_some_and(|queue| queue.contains(&letter.message))
+            }
+            Links::Datagrams(network) => network.get(letter).is_some(),
+        }
+    }
+
     /// Takes a message out, or marks it as arrived.
     pub fn arrive(&mut self, letter: &Shared<Letter>) {
         match self {

@@ -11,9 +11,10 @@ pub use tour::runs;
 
 use crate::check::{Search, Subject};
 use crate::cluster::Shared;
+use crate::diagram::{Event, draw};
 use links::{Letter, Links};
 use process::{Command, Message, PROCESSES, Phase, Pid, Process, Repairs, Round, Sends};
-use stateright::{Model, Property};
+use stateright::{Model, Path, Property};
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
@@ -156,6 +157,24 @@ impl Model for Course {
         Some(format!("{}\n\n{next:?}", state.effects(&next).join("\n")))
     }
 
+    fn as_svg(&self, path: Path<State, Action>) -> Option<String> {
+        let path = path.into_vec();
+        let line = |pid: Pid| usize::from(pid) - 1;
+        let event = |(step, (_, action)): (usize, &(State, Option<Action>))| {
+            let action = action.as_ref()?;
+            let (from, words) = match action {
+                Action::Deliver(letter) => {
+                    let sent = (0..=step).find(|at| path[*at].0.links.holds(letter));
+                    (Some((line(letter.from), sent.unwrap_or(step))), letter.message.to_string())
+                }
+                other => (None, format!("{other:?}")),
+            };
+            Some(Event { line: line(action.process()), from, words })
+        };
+        let events: Vec<Event> = path.iter().enumerate().filter_map(event).collect();
+        Some(draw(&PROCESSES.map(|pid| format!("p{pid}")), &events))
+    }
+
     fn properties(&self) -> Vec<Property<Course>> {
         self.search.select(vec![
             Property::always(AGREEMENT, |_, state: &State| state.contradiction.is_none()),
@@ -281,8 +300,13 @@ impl fmt::Debug for Action {
 
 impl fmt::Display for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p{} -> p{} ", self.from, self.to)?;
-        match &self.message {
+        write!(f, "p{} -> p{} {}", self.from, self.to, self.message)
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Message::Prepare { n, l_d, n_a } => write!(f, "Prepare(n {n}, ld {l_d}, na {n_a})"),
             Message::Promise { n, n_a, suffix, l_d } => {
                 write!(f, "Promise(n {n}, na {n_a}, suffix [{}], ld {l_d})", text(suffix))

@@ -1,9 +1,10 @@
 //! The guided tour: what the report of 2021 suspected, and what it was.
 
-use super::process::Repairs;
+use super::process::{Pid, Repairs};
 use super::{AGREEMENT, Course, Left};
-use crate::catalogue::{Run, Size, Wishes};
+use crate::catalogue::{Run, Size};
 use crate::check::Search;
+use crate::wishes::{Links, Wishes, grown};
 use std::fmt;
 
 const SUFFIX: &str = "\
@@ -25,34 +26,34 @@ one that is repeated is appended twice.";
 const REPAIRED: &str = "\
 With all three repaired nothing is left to be found, in these bounds, on either kind of link.";
 
-/// The three faults, each with the earlier ones repaired, and then none.
-pub fn runs(_: &Wishes) -> Vec<Run> {
-    let first = Repairs { promise_suffix: false, accepted_round: false, indexed_accept: false };
-    let second = Repairs { promise_suffix: true, ..first };
-    let third = Repairs { accepted_round: true, ..second };
-    let none = Repairs { indexed_accept: true, ..third };
-    let left = |elections, commands, crashes, duplicates| Left {
-        elections,
-        commands,
-        crashes,
-        duplicates,
-    };
-    let course = |repairs, fifo, left, leaders| {
-        let search = Search::default();
-        Course { repairs, fifo, left, leaders, search }
-    };
+const AS_PUBLISHED: Repairs =
+    Repairs { promise_suffix: false, accepted_round: false, indexed_accept: false };
+const SUFFIX_REPAIRED: Repairs = Repairs { promise_suffix: true, ..AS_PUBLISHED };
+const ROUND_REPAIRED: Repairs = Repairs { accepted_round: true, ..SUFFIX_REPAIRED };
+const ALL_REPAIRED: Repairs = Repairs { indexed_accept: true, ..ROUND_REPAIRED };
+
+/// The three faults, each with the earlier ones repaired, and then none. Wishes are for the repaired
+/// protocol: each fault is shown in bounds of its own.
+pub fn runs(wishes: &Wishes) -> Vec<Run> {
+    if !wishes.is_empty() {
+        return wished(wishes);
+    }
+    let [first, second, third, none] =
+        [AS_PUBLISHED, SUFFIX_REPAIRED, ROUND_REPAIRED, ALL_REPAIRED];
     let fault = |tale, course: Course| Run {
         bounds: course.to_string(),
         size: Size::Small,
         pinned: None,
+        expected_states: 0.0,
         expected: Some(AGREEMENT),
         tale: Some(tale),
         subject: Box::new(course),
     };
-    let repaired = |size, pinned, tale, course: Course| Run {
+    let repaired = |size, pinned: usize, tale, course: Course| Run {
         bounds: course.to_string(),
         size,
         pinned: Some(pinned),
+        expected_states: pinned as f64,
         expected: None,
         tale,
         subject: Box::new(course),
@@ -70,10 +71,59 @@ pub fn runs(_: &Wishes) -> Vec<Run> {
     ]
 }
 
+fn course(repairs: Repairs, fifo: bool, left: Left, leaders: &'static [Pid]) -> Course {
+    Course { repairs, fifo, left, leaders, search: Search::default() }
+}
+
+fn left(elections: u8, commands: u8, crashes: u8, duplicates: u8) -> Left {
+    Left { elections, commands, crashes, duplicates }
+}
+
+/// The repaired protocol in other bounds, on either kind of link, unless the wish is for one.
+fn wished(wishes: &Wishes) -> Vec<Run> {
+    let run = |fifo, own: Left, pinned: usize| {
+        let wished = Left {
+            elections: wishes.elections.unwrap_or(own.elections),
+            commands: wishes.entries.unwrap_or(own.commands),
+            crashes: wishes.crashes.unwrap_or(own.crashes),
+            duplicates: wishes.duplicates(own.duplicates),
+        };
+        let course = course(ALL_REPAIRED, fifo, wished, &[]);
+        Run {
+            bounds: course.to_string(),
+            size: Size::Small,
+            pinned: None,
+            expected_states: grown(pinned, wished.choices() - own.choices(), 0),
+            expected: None,
+            tale: None,
+            subject: Box::new(course),
+        }
+    };
+    let repeats = wishes.duplicates(0) > 0;
+    let fifo = wishes.network.map_or(!repeats, |links| links == Links::Fifo);
+    let datagrams = wishes.network != Some(Links::Fifo);
+    let fifo = fifo.then(|| run(true, left(2, 1, 1, 0), 282_448));
+    let datagrams = datagrams.then(|| run(false, left(1, 2, 0, 0), 46_567));
+    fifo.into_iter().chain(datagrams).collect()
+}
+
+impl Left {
+    fn choices(&self) -> i32 {
+        let Left { elections, commands, crashes, duplicates } = *self;
+        [elections, commands, crashes, duplicates].into_iter().map(i32::from).sum()
+    }
+}
+
 impl fmt::Display for Course {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Left { elections, commands, crashes, duplicates } = self.left;
-        write!(f, "{}", if self.fifo { "FIFO links" } else { "datagrams" })?;
+        let links = if self.fifo { "FIFO links" } else { "datagrams" };
+        let repaired = match self.repairs {
+            AS_PUBLISHED => "as published",
+            ALL_REPAIRED => "repaired",
+            _ => "in part repaired",
+        };
+        write!(f, "{repaired}, {links}")?;
         let counts = [
             (elections, "election"),
             (commands, "command"),
