@@ -24,6 +24,8 @@ pub(crate) const FINAL_READERS: u64 = 1_000_000_000;
 pub(super) struct Ending {
     /// What should have worked, and did not.
     pub failed: Vec<String>,
+    /// Nodes that ended though nobody killed them, each in a sentence.
+    pub ended: Vec<String>,
     /// Replicas that applied as much and have different states.
     pub diverged: Vec<String>,
     /// Whether the states of all replicas were compared, all at the same count of applied entries.
@@ -44,18 +46,21 @@ pub(super) fn end(scene: &Scene<'_>, interrupts: &Interrupts) -> Result<Ending, 
     if let Err(error) = scene.nodes.start_all_unless(BOOT, &is_unwanted) {
         use cluster::Error::{Ended, Silent, Unwanted};
         match error {
-            Ended { .. } | Silent { .. } | Unwanted => {
-                ending.failed.push(error.to_string());
-                return Ok(ending);
-            }
+            Ended { .. } => ending.ended.push(error.to_string()),
+            Silent { .. } | Unwanted => ending.failed.push(error.to_string()),
             error => return Err(Error::Cluster(error)),
         }
+        return Ok(ending);
     }
     scene.recorder.noted("all is healed");
     for (position, &id) in scene.nodes.ids().iter().enumerate() {
         read_all(scene, position, id, &is_unwanted, &mut ending)?;
     }
     compare(scene, &is_unwanted, &mut ending);
+    let ended = scene.nodes.ended().into_iter();
+    ending.ended.extend(ended.map(|(id, status)| {
+        format!("node {} ended by itself after the load: {status}; see its log", id.0)
+    }));
     if is_unwanted() {
         ending.failed.push(String::from("ended before all was read and compared, as asked"));
     }

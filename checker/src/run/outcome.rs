@@ -45,7 +45,7 @@ impl Outcome {
         let ended = loaded.ended.iter().map(|(id, status)| {
             format!("node {} ended by itself during the load: {status}; see its log", id.0)
         });
-        let ended: Vec<String> = ended.collect();
+        let ended: Vec<String> = ended.chain(ending.ended.iter().cloned()).collect();
         // What was stopped had no time to prove anything else.
         let vacuous = if facts.is_frozen { vec![] } else { vacuous(facts, loaded, ending) };
         let (word, code) = match finding {
@@ -120,6 +120,10 @@ pub(super) fn meanwhile(faults: &[Fault]) -> BTreeMap<&str, Meanwhile> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::ExitStatus;
+
+    use node::wire::NodeId;
+
     use super::*;
 
     fn kill() -> Fault {
@@ -196,6 +200,19 @@ mod tests {
         for finding in [Finding::Valid, Finding::Unknown, Finding::Vacuous] {
             assert_eq!(of(&facts, &loaded, &ending, finding).0, 1);
         }
+    }
+
+    #[test]
+    fn a_node_that_ends_by_itself_is_a_crash_whenever_it_does() {
+        let (facts, mut loaded, mut ending) = good();
+        ending.ended.push("node 2 ended by itself after the load".to_string());
+        assert_eq!(of(&facts, &loaded, &ending, Finding::Valid), (255, ending.ended.clone()));
+        assert_eq!(of(&facts, &loaded, &ending, Finding::Invalid).0, 1);
+        ending.ended.clear();
+        loaded.ended.push((NodeId(2), ExitStatus::default()));
+        let (code, reasons) = of(&facts, &loaded, &ending, Finding::Valid);
+        assert_eq!((code, reasons.len()), (255, 1));
+        assert!(reasons[0].contains("node 2 ended by itself during the load"), "{reasons:?}");
     }
 
     #[test]
