@@ -325,7 +325,9 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, Client { done, waits, answers }) in self.clients.iter().enumerate() {
             let waits = if *waits { ", waits" } else { "" };
-            writeln!(f, "c{at}  {done} answered{waits}, answers on their way: {answers:?}")?;
+            write!(f, "c{at}  {done} answered{waits}")?;
+            answers.iter().try_for_each(|answer| write!(f, ", on its way: {answer}"))?;
+            writeln!(f)?;
         }
         write!(f, "retries left: {}\n{}", self.retries, self.world)
     }
