@@ -33,13 +33,13 @@ fn kill(node: &mut Child) {
 
 impl Nodes {
     /// Nodes that take a snapshot every few entries.
-    fn start(test: &str, nodes: u16) -> Nodes {
+    fn start(test: &str, nodes: u16, partitions: u32) -> Nodes {
         let dir = folder(test);
         let init = config::Init {
             dir: dir.clone(),
             name: "traced".to_owned(),
             nodes,
-            partitions: 1,
+            partitions,
             replication: None,
             base_port: None,
         };
@@ -112,7 +112,7 @@ fn replay(trace: &Path) -> (i32, String, String) {
 
 #[test]
 fn what_nodes_did_the_core_does_again_kills_and_snapshots_included() {
-    let mut nodes = Nodes::start("cluster", 3);
+    let mut nodes = Nodes::start("cluster", 3, 1);
     nodes.put(30);
     // Of three, one that leads or follows: both must be able to come back.
     for id in [1, 2] {
@@ -137,8 +137,31 @@ fn what_nodes_did_the_core_does_again_kills_and_snapshots_included() {
 }
 
 #[test]
+fn the_groups_of_a_node_are_replayed_each_for_itself() {
+    let mut nodes = Nodes::start("groups", 3, 4);
+    nodes.put(40);
+    kill(&mut nodes.running[0]);
+    nodes.put(40);
+    nodes.running[0] = nodes.spawn(1);
+    assert!(matches!(nodes.client().status(NodeId(1)), Outcome::Ok(_)), "it is back");
+    nodes.running.iter_mut().for_each(kill);
+    for (id, replicas) in [(1, "8 replicas"), (2, "4 replicas"), (3, "4 replicas")] {
+        let (code, said, errors) = replay(&nodes.trace(id));
+        assert_eq!(code, 0, "{said}{errors}");
+        assert!(said.contains(&format!("of {replicas} replayed, all outputs equal")), "{said}");
+        let trace = fs::read_to_string(nodes.trace(id)).expect("a trace");
+        for group in 0..4 {
+            let writes = |line: &&str| {
+                line.contains("\"write\"") && line.contains(&format!("\"group\":{group}"))
+            };
+            assert!(trace.lines().any(|line| writes(&line)), "node {id} wrote nothing of {group}");
+        }
+    }
+}
+
+#[test]
 fn a_changed_line_is_noticed_and_a_torn_one_is_said_to_be() {
-    let mut nodes = Nodes::start("changed", 1);
+    let mut nodes = Nodes::start("changed", 1, 1);
     nodes.put(30);
     nodes.running.iter_mut().for_each(kill);
     let trace = fs::read_to_string(nodes.trace(1)).expect("a trace");
