@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The mutant bank: each scripts/mutants/NAME.patch puts one famous mistake into the product, and some
-# net must say no. A mutant that survives is a hole in a net.
+# The mutant bank: each scripts/mutants/NAME.patch puts one famous mistake into the product, and
+# some net must say no. A mutant that survives is a hole in a net.
 #   mutants.sh [NAME...]    the nets of each mutant, in its order, until one says no
 #   mutants.sh --all [..]   all its nets and all models: which of them say no?
 #   mutants.sh --nets LIST  as scenarios,simulate: of its nets only these
 #   mutants.sh --control    the nets on the product as it is: none may say no
 #   mutants.sh --canary     three mutants and one quick net, for the gate
-# Exit codes: 0 all were caught, 1 one survived, 254 bad arguments, 255 a patch does not apply or build.
+# Exit codes: 0 all were caught, 1 one survived, 254 bad arguments, 255 a patch does not apply or
+# build.
 #
 # Above its diff, which `git apply` finds by itself, a patch says what the mistake is, where it is
 # famous from, what it loses, and in lines of their own:
@@ -59,7 +60,7 @@ refresh() { # makes the copy equal to the checkout; only what differs gets a new
     done
 }
 
-patched() { # patched NAME [--check | --reverse]: puts the mistake into the copy; would; takes it out
+patched() { # patched NAME [--check | --reverse]: puts the mistake in; sees if it fits; takes it out
     # Seen from within a repository, a path in a folder of it is not what the patch means.
     GIT_CEILING_DIRECTORIES=$place git -C "$tree" apply "${@:2}" "$bank/$1.patch" 2>"$place/log" ||
         stop 255 "$1.patch does not apply: $(head -n 1 "$place/log")"
@@ -123,10 +124,10 @@ field() { # field KEY: what the header says of it
 }
 
 limited() { # limited SECONDS PROGRAM...: into the log; its exit code, 124 when the time is over
-    local code=0
-    timeout --kill-after=5 "$@" >"$place/log" 2>&1 || code=$?
-    [ "$code" != 124 ] || strange="not done in $1 s"
-    return "$code"
+    ended=0
+    timeout --kill-after=5 "$@" >"$place/log" 2>&1 || ended=$?
+    [ "$ended" != 124 ] || strange="not done in $1 s"
+    return "$ended"
 }
 
 net_scenarios() {
@@ -139,7 +140,12 @@ net_scenarios() {
     # Of a trace that is another, the first line that is.
     told=$(awk '
         !head && /\.txt:[0-9]+: / { sub(/.*\//, ""); head = $0; if (!/another trace$/) exit }
-        head && /^[-+] / { way = /^-/ ? ", without " : ", with "; $1 = ""; head = head way "\"" substr($0, 2) "\""; exit }
+        head && /^[-+] / {
+            way = /^-/ ? "without" : "with"
+            $1 = ""
+            head = head ", " way " \"" substr($0, 2) "\""
+            exit
+        }
         END { print head }' "$place/log")
 }
 
@@ -169,7 +175,9 @@ net_models() {
     build "$name" --test scenarios --test counts || return 0
     local model models code
     models=$(field Models)
-    [ -z "$all" ] || models='election replication recovery store snapshot'
+    # The course is a model of its own, and takes nothing from the product.
+    [ -z "$all" ] || models=$("$place/target/debug/models" list |
+        sed -n 's/^\([a-z]\+\) .*/\1/p' | grep -vx course)
     for model in $models; do
         progress "$name: models check $model"
         code=0
@@ -219,7 +227,7 @@ net_run() {
                 # What is wrong with a key, or else what stands behind the commands that repeat it.
                 told=$(sed -n 's/^  \(key .*\)/\1/p' "$place/log" | head -n 1)
                 told=${told:-$(sed -n '/^  again: /{ n; s/^ *//p; q }' "$place/log")}
-                seed=$try
+                seed=$try strange=''
                 return
                 ;;
             2) strange='a run is undecided' ;;
@@ -237,12 +245,13 @@ try_mutant() { # try_mutant NAME HEADER: one line for the table, into `rows` and
     for net in $(field Nets); do
         [ -z "$nets" ] || [[ ",$nets," == *",$net,"* ]] || continue
         asked=1
-        told='' seed='' strange='' unbuilt=''
+        told='' seed='' strange='' ended=0 unbuilt=''
         "net_$net"
         if [ -n "$unbuilt" ]; then
             broken+=("$name does not build")
             break
         fi
+        [ -n "$told$strange" ] || [ "$ended" = 0 ] || strange="exit code $ended"
         if [ -n "$strange" ]; then
             notes+=("$name, $net: $strange")
         fi
@@ -311,8 +320,10 @@ warm
 if [ -n "$control" ]; then
     printf 'Nets: scenarios simulate models disk run\nRun: --time-limit 20\nSeeds: 1\n' >"$place/none"
     try_mutant 'the product as it is' "$place/none"
-    printf '%s\n' "${rows[@]}"
+    [ "${#broken[@]}" = 0 ] || stop 255 "${broken[@]}"
     [ "${#survivors[@]}" = 1 ] || stop 1 'a net says no to the product as it is'
+    [ "${#notes[@]}" = 0 ] || stop 1 "a net is no good: ${notes[*]}"
+    echo 'no net says no to the product as it is'
     exit 0
 fi
 for name in "${names[@]}"; do
@@ -330,9 +341,9 @@ if [ -s "$place/models.tsv" ] && [ -n "$all" ]; then
         { split($2, model, ":") }
         !seen[$1, model[1]]++ { printf "%-32s %9s %5s  %s: %s\n", $1, $3, $4, $2, $5 }'
 fi
-[ "${#notes[@]}" = 0 ] || printf '\nnot counted: %s' "${notes[@]}"
 printf '\n'
-[ "${#survivors[@]}" = 0 ] || printf '\nsurvived: %s\n' "${survivors[@]}"
+[ "${#notes[@]}" = 0 ] || printf 'not counted: %s\n' "${notes[@]}"
+[ "${#survivors[@]}" = 0 ] || printf 'survived: %s\n' "${survivors[@]}"
 [ "${#broken[@]}" = 0 ] || stop 255 "${broken[@]}"
 [ "${#survivors[@]}" = 0 ] || exit 1
-printf '\ncaught: %d of %d\n' "${#rows[@]}" "${#rows[@]}"
+printf 'caught: all %d\n' "${#rows[@]}"
