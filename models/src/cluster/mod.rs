@@ -18,7 +18,7 @@ pub mod words;
 pub use bounds::{Bounds, Budget, Elections};
 pub use chain::{Chain, Told};
 pub use network::{Addressed, Network};
-pub use node::{Broken, NO_ASSERTION_FAILS, Node, Turn, Writes};
+pub use node::{Broken, NO_ASSERTION_FAILS, Node, Turn, Unsynced, Writes};
 pub use past::{Move, NO_PAST, Past};
 pub use shared::Shared;
 

@@ -7,6 +7,7 @@ use node::protocol::{
     Output, Record, Replica, Round, StateMachine, Timer, Write,
 };
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
 
 /// One node. The replica is gone while it is down; the disk stays.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -20,10 +21,30 @@ pub struct Node<M: StateMachine> {
 pub struct Disk {
     pub durable: Durable,
     /// Appended and not synced, oldest first.
-    pub unsynced: VecDeque<Write>,
+    pub unsynced: VecDeque<Unsynced>,
     /// Snapshots that are being written, oldest first.
     pub saving: VecDeque<(Index, Image)>,
     images: BTreeMap<Index, Image>,
+}
+
+/// A write under way. Its number does not count, as it does not in the replica: it tells no more than
+/// the place in the queue, and states that differ in nothing else would be counted as several, by
+/// whichever was found first.
+#[derive(Clone)]
+pub struct Unsynced(pub Write);
+
+impl PartialEq for Unsynced {
+    fn eq(&self, other: &Unsynced) -> bool {
+        self.0.records == other.0.records
+    }
+}
+
+impl Eq for Unsynced {}
+
+impl Hash for Unsynced {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.records.hash(state);
+    }
 }
 
 /// When what a replica writes becomes durable.
@@ -105,7 +126,7 @@ impl<M: Told> Turn<M> {
             self.sent.push(envelope);
         }
         self.answers.append(&mut output.answers);
-        self.node.disk.unsynced.extend(output.take_write());
+        self.node.disk.unsynced.extend(output.take_write().map(Unsynced));
         let saves = output.saves.drain(..).map(|save| (save.index, save.content.image()));
         self.node.disk.saving.extend(saves);
         while self.writes == Writes::AtOnce && !self.node.disk.unsynced.is_empty() {
@@ -120,7 +141,8 @@ impl<M: Told> Turn<M> {
     /// The oldest write becomes durable.
     pub fn sync(&mut self) -> Result<(), Broken> {
         let disk = &mut self.node.disk;
-        let Write { records, unsynced } = disk.unsynced.pop_front().expect("something was written");
+        let oldest = disk.unsynced.pop_front().expect("something was written");
+        let Write { records, unsynced } = oldest.0;
         disk.keep(&records, records.len())?;
         self.step(Input::Synced(unsynced.synced()))
     }
@@ -140,7 +162,7 @@ impl<M: Told> Turn<M> {
         self.node.replica = None;
         let disk = &mut self.node.disk;
         disk.saving.clear();
-        let records: Vec<_> = disk.unsynced.drain(..).flat_map(|write| write.records).collect();
+        let records: Vec<_> = disk.unsynced.drain(..).flat_map(|write| write.0.records).collect();
         disk.keep(&records, kept)
     }
 
@@ -190,7 +212,7 @@ fn unhappy(config: &Config, peer: NodeId, round: Round) -> Envelope {
 impl Disk {
     /// Unsynced records, as many as there are.
     pub fn unsynced_count(&self) -> usize {
-        self.unsynced.iter().map(|write| write.records.len()).sum()
+        self.unsynced.iter().map(|write| write.0.records.len()).sum()
     }
 
     /// The first `kept` of `records` become durable.

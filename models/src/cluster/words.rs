@@ -2,7 +2,7 @@
 
 use super::bounds::MESSAGE_BYTES;
 use super::network::Sent;
-use super::{Action, Bounds, Budget, Elections, Node, Told, World, Writes};
+use super::{Action, Bounds, Budget, Elections, Node, Told, Unsynced, World, Writes};
 use crate::diagram::Event;
 use ::node::protocol::invariants::Observed;
 use ::node::protocol::{Ballot, Index, NodeId, Record, Replica, Status, Write};
@@ -43,7 +43,7 @@ impl<M: Told> fmt::Display for Node<M> {
             }
             Some(replica) => replica_in_words(f, replica)?,
         }
-        for Write { records, .. } in &self.disk.unsynced {
+        for Unsynced(Write { records, .. }) in &self.disk.unsynced {
             let records: Vec<String> = records.iter().map(Record::to_string).collect();
             write!(f, "; being written: {}", records.join(", "))?;
         }
@@ -167,7 +167,7 @@ pub fn effects<M: Told>(before: &World<M>, after: &World<M>) -> Vec<String> {
 
 fn changes<M: Told>(node: NodeId, old: &Node<M>, new: &Node<M>, lines: &mut Vec<String>) {
     let fresh = new.disk.unsynced.iter().filter(|write| !old.disk.unsynced.contains(write));
-    for record in fresh.flat_map(|write| &write.records) {
+    for record in fresh.flat_map(|write| &write.0.records) {
         lines.push(format!("{node} writes {record}"));
     }
     let (Some(was), Some(is)) = (&old.replica, &new.replica) else {

@@ -23,8 +23,9 @@ pub(super) struct Acceptor {
     unsynced: VecDeque<Marks>,
     writes: WriteNumber,
     decided_recorded: Index,
-    /// The oldest write under way at the last tick, and for how many ticks it has been.
-    waiting: (WriteNumber, u32),
+    /// For how many ticks after the first that saw it the oldest write has been under way; none if
+    /// no tick has seen it. Not told by its number, which does not count when states are compared.
+    waited: Option<u32>,
 }
 
 /// Writes are numbered from one. Two acceptors that differ in the numbers alone behave alike, so
@@ -69,7 +70,7 @@ impl Acceptor {
             unsynced: VecDeque::new(),
             writes: WriteNumber(0),
             decided_recorded: durable.decided,
-            waiting: (WriteNumber(0), 0),
+            waited: None,
         }
     }
 
@@ -145,18 +146,18 @@ impl Acceptor {
     pub fn synced(&mut self, synced: Synced) {
         while self.oldest_unsynced().is_some_and(|oldest| oldest <= synced.0) {
             self.durable = self.unsynced.pop_front().expect("there is an oldest");
+            self.waited = None;
         }
     }
 
     /// A tick. For how many ticks the oldest write under way has waited for the disk.
     pub fn stalled_ticks(&mut self) -> u32 {
-        let (before, ticks) = self.waiting;
-        self.waiting = match self.oldest_unsynced() {
-            Some(oldest) if oldest == before.0 => (before, ticks.saturating_add(1)),
-            Some(oldest) => (WriteNumber(oldest), 0),
-            None => (WriteNumber(0), 0),
-        };
-        self.waiting.1
+        if self.unsynced.is_empty() {
+            return 0;
+        }
+        let ticks = self.waited.map_or(0, |ticks| ticks.saturating_add(1));
+        self.waited = Some(ticks);
+        ticks
     }
 
     /// The number of the oldest write under way.
