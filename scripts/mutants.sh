@@ -130,13 +130,17 @@ limited() { # limited SECONDS PROGRAM...: into the log; its exit code, 124 when 
     return "$ended"
 }
 
-net_scenarios() {
-    build "$name" --test scenarios || return 0
+test_fails() { # test_fails TEST SECONDS: builds a test of the node and runs it; whether it says no
+    build "$name" --test "$1" || return 1
     local program code=0
-    program=$(test_program scenarios)
-    progress "$name: scenarios"
-    limited 60 env -C "$tree/node" "$program" || code=$?
-    [ "$code" = 101 ] || return 0
+    program=$(test_program "$1")
+    progress "$name: $1"
+    limited "$2" env -C "$tree/node" "$program" || code=$?
+    [ "$code" = 101 ]
+}
+
+net_scenarios() {
+    test_fails scenarios 60 || return 0
     # Of a trace that is another, the first line that is.
     told=$(awk '
         !head && /\.txt:[0-9]+: / { sub(/.*\//, ""); head = $0; if (!/another trace$/) exit }
@@ -150,12 +154,7 @@ net_scenarios() {
 }
 
 net_disk() {
-    build "$name" --test wal_crash || return 0
-    local program code=0
-    program=$(test_program wal_crash)
-    progress "$name: disk"
-    limited 300 env -C "$tree/node" "$program" || code=$?
-    [ "$code" = 101 ] || return 0
+    test_fails wal_crash 300 || return 0
     told=$(sed -n "s/^thread '\([a-z_:]*\)'.* panicked at .*/\1/p" "$place/log" | head -n 1)
     told=${told:+test $told fails}
 }
