@@ -166,8 +166,10 @@ pub fn effects<M: Told>(before: &World<M>, after: &World<M>) -> Vec<String> {
 }
 
 fn changes<M: Told>(node: NodeId, old: &Node<M>, new: &Node<M>, lines: &mut Vec<String>) {
-    let fresh = new.disk.unsynced.iter().filter(|write| !old.disk.unsynced.contains(write));
-    for record in fresh.flat_map(|write| &write.0.records) {
+    // With its number: a write may say the same as the one before it.
+    let known = |write: &Write| old.disk.unsynced.iter().any(|before| before.0 == *write);
+    let fresh = new.disk.unsynced.iter().map(|write| &write.0).filter(|write| !known(write));
+    for record in fresh.flat_map(|write| &write.records) {
         lines.push(format!("{node} writes {record}"));
     }
     let (Some(was), Some(is)) = (&old.replica, &new.replica) else {
