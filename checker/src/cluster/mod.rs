@@ -272,7 +272,9 @@ impl Nodes {
         // nothing yet, and what was never shown cannot be seen to jump.
         let deadline = Instant::now() + FIRST_LOOK;
         let is_unread = || lock(&self.clocks).get(&id).is_some_and(Clock::is_unread);
-        while self.status(id).is_none() && is_unread() && Instant::now() < deadline {
+        // Who does not run will not show it either, and nobody is started meanwhile.
+        let may_show = || self.process(id).is_some() && is_unread();
+        while self.status(id).is_none() && may_show() && Instant::now() < deadline {
             std::thread::sleep(PATIENCE);
         }
         let mut clocks = lock(&self.clocks);
