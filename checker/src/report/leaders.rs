@@ -46,8 +46,10 @@ pub(super) enum State {
 }
 
 impl Leaders {
-    /// Of a record by time, in a run that lasted so long.
+    /// Of a record by time, in a run that lasted so long. Nodes are watched for a moment longer than
+    /// that; what they say then is left out.
     pub fn of(sightings: &[Sighting], end_ns: u64) -> Leaders {
+        let sightings = &sightings[..sightings.partition_point(|sighting| sighting.time < end_ns)];
         let groups: std::collections::BTreeSet<u64> =
             sightings.iter().filter_map(|sighting| sighting.group).collect();
         let mut rows: BTreeMap<(u64, u16), Vec<Interval>> = BTreeMap::new();
@@ -152,6 +154,22 @@ mod tests {
             says(10, 1, false, "b3.3"),
         ];
         assert_eq!(Leaders::of(&seen, 20_000).disputes(), (2, 3));
+    }
+
+    #[test]
+    fn what_is_said_after_the_end_is_left_out() {
+        let seen =
+            [says(1, 1, true, "b1.1"), says(12, 1, false, "b2.2"), says(13, 2, true, "b2.2")];
+        let leaders = Leaders::of(&seen, 10_000);
+        assert_eq!(leaders, Leaders::of(&seen[..1], 10_000));
+        assert_eq!((leaders.rows[0].intervals[0].to, leaders.disputes()), (10, (0, 0)));
+        let both = [
+            says(1, 1, true, "b1.1"),
+            says(2, 2, true, "b2.2"),
+            says(12, 1, true, "b3.1"),
+            says(13, 2, true, "b3.1"),
+        ];
+        assert_eq!(Leaders::of(&both, 10_000).disputes(), (1, 8));
     }
 
     #[test]
