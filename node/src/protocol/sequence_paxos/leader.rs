@@ -3,15 +3,16 @@
 //! Source: Sequence Paxos (Haridi et al., 2020).
 
 use super::super::acceptor::Acceptor;
-use super::super::ballot::{Ballot, Index, NodeId};
-use super::super::entries::Batch;
+use super::super::ballot::{Ballot, Index, Members, NodeId};
 use super::super::failure_detector::Detector;
 use super::super::interface::{Body, Config, Origin, Outcome, Output, Request, StateMachine};
 use super::super::message::{Leading, Message, Report};
 use super::super::reads::Reads;
-use super::adoption::{Adopted, Adoption, Offer};
+use super::accept::Accept;
+use super::adoption::{Adopted, Adoption};
+use super::prepare::{Early, Prepare};
 use super::progress::{Progress, Stage};
-use std::collections::VecDeque;
+use std::mem::take;
 
 /// One leadership, from its promise to the next higher one.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -31,53 +32,14 @@ pub(in super::super) enum Phase<M> {
     Accept(Accept),
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in super::super) struct Prepare<M> {
-    /// Our own promise is durable, so the others were asked.
-    asked: bool,
-    /// By member position, our own included: at most one a node.
-    promises: Vec<Option<Report>>,
-    /// The best log of a quorum, on its way here.
-    pub adoption: Option<Adoption<M>>,
-    /// The accepted ballot of that log.
-    best: Ballot,
-    /// Requests that came too early, and their bytes together.
-    early: Vec<Early>,
-    early_bytes: u64,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Early {
-    origin: Origin,
-    write: bool,
-    body: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in super::super) struct Accept {
-    /// Entries inherited from earlier leaderships.
-    adopted: Index,
-    /// The accepted ballot of the log they came from.
-    adopted_ballot: Ballot,
-    /// Entries taken on and not yet in the log: they share a record and a message.
-    batch: Batch,
-    /// Who asked for the entries from `origins_start` on.
-    origins: VecDeque<Origin>,
-    origins_start: Index,
-}
-
 impl<M: StateMachine> Leader<M> {
     /// Begins the prepare phase of a ballot that was promised in this very step.
     pub fn new(config: &Config, ballot: Ballot, boot: u64) -> Leader<M> {
-        let count = config.members.count();
-        let promises = vec![None; count];
-        let (asked, adoption, best) = (false, None, Ballot::NONE);
-        let (early, early_bytes) = (Vec::new(), 0);
         Leader {
             ballot,
-            phase: Phase::Prepare(Prepare { asked, promises, adoption, best, early, early_bytes }),
+            phase: Phase::Prepare(Prepare::begin(config)),
             reads: Reads::new(ballot, boot),
-            peers: vec![Progress::default(); count],
+            peers: vec![Progress::default(); config.members.count()],
         }
     }
 
@@ -163,26 +125,19 @@ impl<M: StateMachine> Leader<M> {
     pub fn become_accepting(&mut self, config: &Config, acceptor: &Acceptor, out: &mut Output<M>) {
         let adopted = acceptor.log.accepted();
         assert_eq!(acceptor.accepted_ballot, self.ballot, "the adopted log is under our ballot");
-        let accept = |adopted_ballot| Accept {
-            adopted,
-            adopted_ballot,
-            batch: Batch::default(),
-            origins: VecDeque::new(),
-            origins_start: adopted,
+        let Phase::Prepare(prepare) = &mut self.phase else {
+            unreachable!("a leadership completes its prepare phase once")
         };
-        let best = match &self.phase {
-            Phase::Prepare(prepare) => prepare.best,
-            Phase::Accept(_) => unreachable!("a leadership completes its prepare phase once"),
-        };
-        let before = std::mem::replace(&mut self.phase, Phase::Accept(accept(best)));
-        let Phase::Prepare(prepare) = before else { unreachable!("matched above") };
+        let accept = Accept::begin(adopted, prepare.best);
+        let (promises, early) = (take(&mut prepare.promises), take(&mut prepare.early));
+        self.phase = Phase::Accept(accept);
         for (peer, _) in config.peers() {
             self.peers[peer] = Progress::default();
-            if let Some(report) = prepare.promises[peer] {
+            if let Some(report) = promises[peer] {
                 self.reconcile(config, acceptor, (peer, report), out);
             }
         }
-        for Early { origin, write, body } in prepare.early {
+        for Early { origin, write, body } in early {
             self.take_on(config, acceptor, origin, write, &body, out);
         }
         out.elected = Some(self.ballot);
@@ -215,8 +170,7 @@ impl<M: StateMachine> Leader<M> {
     ) {
         match &mut self.phase {
             Phase::Prepare(prepare) if prepare.has_room(config) => {
-                prepare.early_bytes += body.len() as u64;
-                prepare.early.push(Early { origin, write, body: body.to_vec() });
+                prepare.keep(origin, write, body);
             }
             Phase::Accept(accept) if write && accept.has_room(config, acceptor) => {
                 accept.batch.push(body);
@@ -252,7 +206,7 @@ impl<M: StateMachine> Leader<M> {
             return;
         }
         let durable = acceptor.durable;
-        let mut accepted = [Index::ZERO; super::super::ballot::Members::MAX];
+        let mut accepted = [Index::ZERO; Members::MAX];
         let accepted = &mut accepted[..config.members.count()];
         for (peer, _) in config.peers() {
             accepted[peer] = self.peers[peer].acked;
@@ -421,105 +375,5 @@ impl<M: StateMachine> Leader<M> {
         for origin in writes.into_iter().chain(reads) {
             out.answer(origin, Outcome::Redirect(successor));
         }
-    }
-}
-
-impl<M: StateMachine> Prepare<M> {
-    /// With the promises of a quorum, picks the most complete log among them: highest accepted
-    /// ballot, then longest. Whatever was chosen is in it. A log was accepted by a quorum under some
-    /// ballot `b`, the quorums meet, and whoever accepted later under a higher ballot had adopted
-    /// the same entries first.
-    fn adopt_best(
-        &mut self,
-        config: &Config,
-        ballot: Ballot,
-        acceptor: &Acceptor,
-        out: &mut Output<M>,
-    ) {
-        // One place a node, so that a repeated promise counts once.
-        if self.promises.iter().flatten().count() < config.members.quorum() {
-            return;
-        }
-        let me = config.me();
-        let rank = |report: &Report| (report.accepted_ballot, report.accepted);
-        let own = self.promises[me].expect("we promised before we asked");
-        let best = self.promises.iter().enumerate().filter_map(|(peer, report)| {
-            let report = report.as_ref()?;
-            // Our own log is the cheapest to adopt, so it wins a tie.
-            Some((rank(report), peer == me, peer, *report))
-        });
-        let (.., peer, best) = best.max_by_key(|(rank, own, ..)| (*rank, *own)).expect("a quorum");
-        self.best = best.accepted_ballot;
-        let agrees = own.accepted_ballot == best.accepted_ballot;
-        let from = match peer == me || agrees {
-            true => own.accepted,
-            false => acceptor.decided,
-        };
-        let offer = Offer {
-            ballot,
-            source: config.members.at(peer),
-            accepted_ballot: best.accepted_ballot,
-            from,
-            end: best.accepted.max(from),
-            first: if peer == me { own.first } else { best.first },
-        };
-        self.adoption = Some(Adoption::begin(config, offer, out));
-    }
-
-    fn has_room(&self, config: &Config) -> bool {
-        let count = self.early.len() as u64;
-        count < config.undecided_max && self.early_bytes < config.undecided_bytes_max
-    }
-
-    /// Pulls again; a source that never answers takes its promise back, so to speak: the rest may
-    /// still be a quorum, and if not, it is asked anew.
-    fn retry(&mut self, config: &Config, detectors: &[Detector], out: &mut Output<M>) {
-        let Some(adoption) = &mut self.adoption else { return };
-        let trusted =
-            |(peer, node): (usize, NodeId)| (!detectors[peer].is_suspected()).then_some(node);
-        let others: Vec<NodeId> = config.peers().filter_map(trusted).collect();
-        if !adoption.retry(config, &others, out) {
-            let source = config.members.position(adoption.source()).expect("a member");
-            self.promises[source] = None;
-            self.adoption = None;
-        }
-    }
-}
-
-impl Accept {
-    /// Whether another entry may be taken on. What is decided but not on our own disk counts too:
-    /// the others may well go on without our disk, while all that waits for it piles up here.
-    fn has_room(&self, config: &Config, acceptor: &Acceptor) -> bool {
-        let durable = match acceptor.durable.accepted_ballot == acceptor.accepted_ballot {
-            true => acceptor.durable.accepted,
-            false => self.adopted,
-        };
-        let log = &acceptor.log;
-        let settled = acceptor.decided.min(durable).max(log.first());
-        let count = log.accepted().since(settled) + self.batch.len() as u64;
-        let bytes = log.position_bytes(log.accepted()) - log.position_bytes(settled)
-            + self.batch.size_bytes() as u64;
-        count < config.undecided_max && bytes < config.undecided_bytes_max
-    }
-
-    /// Offers our log to a follower that promised: from where the two surely agree.
-    fn offer<M: StateMachine>(
-        &self,
-        config: &Config,
-        acceptor: &Acceptor,
-        to: NodeId,
-        report: Report,
-        out: &mut Output<M>,
-    ) {
-        let (first, end) = (acceptor.log.first(), acceptor.log.accepted());
-        // Accepted under one ballot, logs are prefixes of each other; else only what is chosen agrees.
-        let from = match report.accepted_ballot {
-            ours if ours == acceptor.accepted_ballot => report.accepted.min(first),
-            base if base == self.adopted_ballot => report.accepted.min(self.adopted),
-            _ => report.decided.min(self.adopted),
-        };
-        let (ballot, adopted_ballot) = (acceptor.accepted_ballot, self.adopted_ballot);
-        let offer = Message::AcceptSync { ballot, adopted_ballot, from, end, first };
-        out.send(config, to, offer);
     }
 }

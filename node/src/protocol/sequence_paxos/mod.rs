@@ -11,9 +11,11 @@
 //! entries carry their index; promises are of fixed size and logs are pulled; a log is replaced in
 //! one atomic record; nothing is sent before what it claims is durable; everything is retransmitted.
 
+mod accept;
 pub(super) mod adoption;
 pub(super) mod follower;
 pub(super) mod leader;
+mod prepare;
 mod progress;
 mod roles;
 
