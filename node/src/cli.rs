@@ -74,13 +74,18 @@ pub enum LogFormat {
 
 /// The least severe log lines to write.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
-#[allow(missing_docs, reason = "the usual levels")]
 pub enum LogLevel {
+    /// Nothing at all
     Off,
+    /// Why the node ends
     Error,
+    /// Peers that are suspected, and what the machine refuses
     Warn,
+    /// Starts, elections, and what was dropped in all
     Info,
+    /// Changes of role, snapshots, each dropped datagram and each new client
     Debug,
+    /// Each message between replicas
     Trace,
 }
 

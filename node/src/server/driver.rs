@@ -14,6 +14,7 @@ use crate::wire::{
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
+use tracing::debug;
 
 /// Everything of a node but its socket.
 pub struct Driver {
@@ -102,7 +103,10 @@ impl Driver {
             Ok((PacketKind::Response | PacketKind::Challenge, _)) => {
                 self.drops.count(Dropped::Malformed);
             }
-            Err(reason) => self.drops.count(reason),
+            Err(reason) => {
+                debug!(%from, reason = reason.name(), bytes = datagram.len(), "dropped a datagram");
+                self.drops.count(reason);
+            }
         }
     }
 
@@ -147,6 +151,7 @@ impl Driver {
         let Driver { keys, process, datagram_bytes, drops, groups, service, traffic, .. } = self;
         if let Err(reason) = self.tokens.verify(packet, from, epoch) {
             drops.count(reason);
+            debug!(%from, "challenged a client at an address not verified yet");
             let (token, mut datagram) = (self.tokens.token(from, epoch), Vec::new());
             challenge(keys, process.boot, token, &mut datagram);
             self.challenges.push((from, datagram));

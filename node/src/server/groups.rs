@@ -11,7 +11,7 @@ use crate::wal::{Wal, WriteNumber};
 use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
-use tracing::{info, warn};
+use tracing::{Level, debug, enabled, info, trace, warn};
 
 /// Every replica of this node. A group is its position here, where it has no [`GroupId`].
 /// Invariant: `touched` has the groups whose `is_touched` is set, each once.
@@ -43,18 +43,30 @@ pub struct Group {
     is_touched: bool,
     /// It took a request that said more would follow.
     expects_more: bool,
+    /// The role that was logged last.
+    logged: &'static str,
 }
 
 impl Group {
     /// A replica whose first write is durable.
     pub fn new(replica: Replica<Store>, output: Output<Store>, synced: Synced) -> Group {
         let id = replica.config().group;
-        Group { id, replica, output, synced, is_touched: false, expects_more: false }
+        let (is_touched, expects_more, logged) = (false, false, "");
+        Group { id, replica, output, synced, is_touched, expects_more, logged }
     }
 
     /// The replica.
     pub fn replica(&self) -> &Replica<Store> {
         &self.replica
+    }
+
+    /// Tells of a change of role. It costs a status for each turn: for those who look closely only.
+    fn log_role(&mut self) {
+        let status = self.replica.status();
+        if std::mem::replace(&mut self.logged, status.phase) != status.phase {
+            let (role, promised) = (status.phase, status.promised);
+            debug!(group = self.id.0, role, %promised, decided = status.decided.0, "changed role");
+        }
     }
 }
 
@@ -127,6 +139,8 @@ impl Groups {
     /// A peer's message. Those of groups that are not here are dropped.
     pub fn message(&mut self, envelope: Envelope) {
         if let Some(at) = self.position(envelope.group) {
+            let Envelope { group, from, message: what, .. } = &envelope;
+            trace!(group = group.0, from = from.0, %what, "received");
             self.step(at, Input::Message(envelope));
         }
     }
@@ -144,6 +158,7 @@ impl Groups {
             self.step(at, Input::Timeout(timer));
         }
         while let Some(Saved { group, index, image }) = self.saver.saved()? {
+            debug!(group = group.0, index = index.0, bytes = image.bytes().len(), "snapshot saved");
             let at = self.position(group).expect("only our replicas save");
             self.step(at, Input::SnapshotSaved { index, image });
         }
@@ -165,9 +180,16 @@ impl Groups {
         mut answer: impl FnMut(GroupId, Answer<Reply>),
     ) {
         for at in self.touched.drain(..) {
+            if enabled!(Level::DEBUG) {
+                self.groups[at].log_role();
+            }
             let Group { id, output, is_touched, .. } = &mut self.groups[at];
             *is_touched = false;
-            output.messages.drain(..).for_each(|envelope| send(&envelope));
+            for envelope in output.messages.drain(..) {
+                let Envelope { to, message: what, .. } = &envelope;
+                trace!(group = id.0, to = to.0, %what, "sent");
+                send(&envelope);
+            }
             output.answers.drain(..).for_each(|given| answer(*id, given));
             output.saves.drain(..).for_each(|save| self.saver.save(*id, save));
             output.timers.drain(..).for_each(|timer| self.timers.start(at, timer, self.now));

@@ -308,7 +308,7 @@ fn keys_and_values_that_are_too_large_and_clusters_that_are_not_there() {
 
 #[test]
 fn the_log_is_json_line_by_line_if_that_is_wanted() {
-    let shape = Shape { flags: vec!["--log-format", "json"], ..Shape::new(3, 2) };
+    let shape = Shape { flags: vec!["--log-format", "json", "--log", "trace"], ..Shape::new(3, 2) };
     let mut nodes = Nodes::start(shape);
     let [one, two, _] = nodes.ids()[..] else { panic!("three nodes") };
     assert!(matches!(nodes.client().put(b"k", b"v"), Outcome::Ok(())));
@@ -326,17 +326,20 @@ fn the_log_is_json_line_by_line_if_that_is_wanted() {
     assert_eq!(nodes.ended(one).code(), Some(1));
     drop(taken);
     assert!(nodes.stop(two).success());
-    let (mut lines, mut messages) = (0, Vec::new());
+    let (mut lines, mut messages, mut prepared) = (0, Vec::new(), false);
     for id in nodes.ids() {
         for line in nodes.log(id).lines() {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
             assert!(line["level"].is_string() && line["timestamp"].is_string(), "{line}");
             messages.push(line["message"].as_str().expect("a text").to_owned());
+            prepared |= line["what"].as_str().is_some_and(|what| what.starts_with("prepare b"));
             lines += 1;
         }
     }
-    for message in ["started", "stopped", "elected", "recovered", "suspected"] {
-        assert!(messages.iter().any(|found| found == message), "{message}: {messages:?}");
+    let told = ["started", "stopped", "elected", "recovered", "suspected"];
+    for message in told.into_iter().chain(["changed role", "sent", "received"]) {
+        assert!(messages.iter().any(|found| found == message), "{message}: not in {lines} lines");
     }
-    assert!(messages.iter().any(|found| found.contains("in use")), "{lines} lines: {messages:?}");
+    assert!(prepared, "a message in words: not in {lines} lines");
+    assert!(messages.iter().any(|found| found.contains("in use")), "not in {lines} lines");
 }
