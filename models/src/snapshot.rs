@@ -1,11 +1,11 @@
 //! Snapshots: a follower is behind a log that was trimmed, and an old and a new snapshot are on the
 //! way to it.
 //!
-//! What the bounds leave out: crashes while a snapshot is written (those are the simulator's), more
-//! than one candidate, images of more than two pieces.
+//! What the bounds leave out: crashes in clusters of more than two, elections that are not over when a
+//! path begins, images of more than two pieces.
 
 use crate::catalogue::{Run, Size};
-use crate::cluster::Move::{Arrive, Elect, Propose};
+use crate::cluster::Move::{Arrive, Elect, Propose, Tick};
 use crate::cluster::{Bounds, Budget, Past, Writes};
 use crate::letters::{Example, run, run_after};
 use crate::replication::reachable;
@@ -51,6 +51,62 @@ fn overtaken() -> Vec<Example> {
 const LONGER: Past = Past {
     words: "n3 wrote alone",
     moves: &[Elect(3), Arrive(3, 2), Arrive(2, 3), Propose(3), Propose(3)],
+};
+
+/// n5 led, and wrote one entry more than anybody knows. n4 prepares to lead, and is to adopt n3's log,
+/// which begins with a snapshot, under the ballot of n5's. Before it is asked for that, n3 leads above
+/// n4, and another entry is chosen, decided, and in its newest snapshot.
+const OVERTAKEN: Past = Past {
+    words: "n5 wrote alone, n4 prepared, n3 led",
+    moves: &[
+        Elect(5),
+        Arrive(5, 1),
+        Arrive(1, 5),
+        Arrive(5, 2),
+        Arrive(2, 5),
+        Arrive(5, 3),
+        Arrive(3, 5),
+        Arrive(5, 1),
+        Arrive(1, 5),
+        Arrive(5, 2),
+        Arrive(2, 5),
+        Arrive(5, 3),
+        Arrive(3, 5),
+        Propose(5),
+        Arrive(5, 1),
+        Arrive(1, 5),
+        Arrive(5, 2),
+        Arrive(2, 5),
+        Arrive(5, 3),
+        Arrive(3, 5),
+        Tick(5),
+        Arrive(5, 1),
+        Arrive(5, 2),
+        Arrive(5, 3),
+        Propose(5),
+        Elect(4),
+        Arrive(4, 1),
+        Arrive(1, 4),
+        Elect(4),
+        Arrive(4, 1),
+        Arrive(1, 4),
+        Arrive(4, 3),
+        Arrive(3, 4),
+        Elect(3),
+        Arrive(3, 1),
+        Arrive(1, 3),
+        Arrive(3, 2),
+        Arrive(2, 3),
+        Arrive(3, 1),
+        Arrive(1, 3),
+        Arrive(3, 2),
+        Arrive(2, 3),
+        Propose(3),
+        Arrive(3, 1),
+        Arrive(1, 3),
+        Arrive(3, 2),
+        Arrive(2, 3),
+    ],
 };
 
 /// Where a snapshot takes the place of a longer log.
@@ -106,9 +162,17 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         let links = &[(1, 2), (2, 3)];
         Bounds { candidates: vec![2], links, snapshot_every: 1, ..Bounds::new(budget) }
     };
+    // n5 hears n4 alone.
+    let overtaken_leader = {
+        let budget = Budget { retransmissions: 2, heartbeats: 1, ..Budget::default() };
+        let bounds =
+            Bounds { candidates: vec![4], links: &[(3, 4), (4, 5)], ..Bounds::new(budget) };
+        Bounds { nodes: 5, snapshot_every: 1, ..bounds }
+    };
     vec![
         run(Size::Small, 145, of(1, 0, 8), installs as fn() -> Vec<Example>),
         run(Size::Small, 888, crash(1), crashes),
+        run_after(OVERTAKEN, wishes, Size::Small, 6_051, overtaken_leader, reachable),
         run(Size::Small, 2_017, of(1, 1, 8), installs),
         run(Size::Small, 5_494, of(2, 0, 8), installs),
         run(Size::Small, 6_826, of(2, 0, 4), installs),

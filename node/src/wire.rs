@@ -35,7 +35,7 @@
 //! | accepted, decide | 7, 8 | ballot, index 8 |
 //! | pull | 9 | ballot, accepted ballot, from 8, end 8 |
 //! | pulled | 10 | ballot, accepted ballot, index 8, entries as above *; flag 1: last |
-//! | snapshot-pull | 11 | offset 8; flag 1: index 8 |
+//! | snapshot-pull | 11 | accepted ballot, offset 8; flag 1: index 8 |
 //! | snapshot-piece | 12 | index 8, size 8, digest 8, offset 8, bytes *; flag 1: last |
 //! | confirm, confirmed | 13, 14 | ballot, round |
 //! | heartbeat | 15 | round; flag 1: leading ballot, accepted 8, decided 8 |

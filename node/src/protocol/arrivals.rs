@@ -58,9 +58,8 @@ impl<M: StateMachine> Replica<M> {
                     adoption.pulled(config, from, message, out);
                 }
             }
-            Message::SnapshotPull { index, offset } => {
-                let now = self.election.round().number;
-                self.snapshots.send(&self.config, (from, index, offset), now, out);
+            Message::SnapshotPull { accepted_ballot, index, offset } => {
+                self.snapshot_pull(peer, accepted_ballot, (index, offset), out);
             }
             Message::SnapshotPiece { .. } => {
                 if let Some((adoption, config)) = self.adoption() {
@@ -161,6 +160,28 @@ impl<M: StateMachine> Replica<M> {
             let pulled = Message::Pulled { ballot, accepted_ballot, index, entries, last };
             out.send(config, to, pulled);
             index = next;
+        }
+    }
+
+    /// A request for a snapshot. The newest is the beginning of the log that we have now: it may hold
+    /// what was chosen under a later leadership than the asker's, and then it is not the beginning of
+    /// the log that the asker means. Below it, the asker would take other logs for equal to its own.
+    fn snapshot_pull(
+        &mut self,
+        peer: usize,
+        accepted_ballot: Ballot,
+        (index, offset): (Option<Index>, u64),
+        out: &mut Output<M>,
+    ) {
+        let to = self.config.members.at(peer);
+        // Another snapshot than the one wanted is sent from its start.
+        let held = index.filter(|index| self.snapshots.holds(*index));
+        let (index, offset) = if held == index { (index, offset) } else { (None, 0) };
+        if index.is_some() || accepted_ballot == self.acceptor.accepted_ballot {
+            let now = self.election.round().number;
+            self.snapshots.send(&self.config, (to, index, offset), now, out);
+        } else if let Some(report) = self.acceptor.report() {
+            out.send(&self.config, to, Message::Hello(report));
         }
     }
 

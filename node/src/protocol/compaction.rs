@@ -46,6 +46,11 @@ impl Snapshots {
         self.newest.as_ref().map_or(Index::ZERO, |snapshot| snapshot.index)
     }
 
+    /// Whether this very snapshot can be sent.
+    pub fn holds(&self, index: Index) -> bool {
+        [&self.pinned, &self.newest].into_iter().flatten().any(|snapshot| snapshot.index == index)
+    }
+
     /// Whether a snapshot of our own is being written.
     pub fn is_saving(&self) -> bool {
         self.saving.is_some()
@@ -93,16 +98,16 @@ impl Snapshots {
         }
     }
 
-    /// Sends some pieces from `offset` on, if we hold that snapshot.
+    /// Sends some pieces of a snapshot that we hold, or else of the newest, from `offset` on.
     pub fn send<M: StateMachine>(
         &mut self,
         config: &Config,
-        (to, index, offset): (NodeId, Option<Index>, u64),
+        (to, index, mut offset): (NodeId, Option<Index>, u64),
         now: u64,
         out: &mut Output<M>,
     ) {
         let held = [&mut self.pinned, &mut self.newest].into_iter().flatten();
-        // The newest comes last: it serves whoever names none, or one that is gone.
+        // The newest comes last: it serves whoever names none.
         let Some(snapshot) = held.reduce(|a, b| if index == Some(a.index) { a } else { b }) else {
             return;
         };
@@ -110,13 +115,10 @@ impl Snapshots {
         let Snapshot { index: held, ref image, .. } = *snapshot;
         let (digest, image) = (image.digest(), image.bytes());
         let size_bytes = image.len() as u64;
-        // Another snapshot than the one wanted is sent from its start.
-        let start = if index.is_none_or(|index| index == held) { offset } else { 0 };
-        if start >= size_bytes {
+        if offset >= size_bytes {
             return;
         }
-        let pieces = image[start as usize..].chunks(config.message_bytes).take(PIECES_PER_PULL);
-        let mut offset = start;
+        let pieces = image[offset as usize..].chunks(config.message_bytes).take(PIECES_PER_PULL);
         let count = pieces.len();
         for (at, piece) in pieces.enumerate() {
             let (bytes, last) = (Arc::from(piece), at + 1 == count);

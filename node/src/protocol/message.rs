@@ -114,9 +114,11 @@ pub enum Message {
         /// The last piece of this answer: ask again if more is missing.
         last: bool,
     },
-    /// Anyone → a holder: send me a piece of your snapshot.
+    /// Whoever completes its log → a holder: send me a piece of your snapshot.
     SnapshotPull {
-        /// Which snapshot; none for the newest.
+        /// The accepted ballot that the log must have of which any snapshot is the beginning.
+        accepted_ballot: Ballot,
+        /// A snapshot that is known to be such a one; none for the newest.
         index: Option<Index>,
         /// Bytes I have.
         offset: u64,
@@ -216,8 +218,8 @@ impl Message {
             Message::Pulled { ballot: b, accepted_ballot, index: i, .. } => {
                 ballot(b) && ballot(accepted_ballot) && index(i)
             }
-            Message::SnapshotPull { index: i, offset } => {
-                i.as_ref().is_none_or(index) && *offset <= COUNT_MAX
+            Message::SnapshotPull { accepted_ballot, index: i, offset } => {
+                ballot(accepted_ballot) && i.as_ref().is_none_or(index) && *offset <= COUNT_MAX
             }
             Message::SnapshotPiece { index: i, size_bytes, offset, bytes, .. } => {
                 index(i)
@@ -290,9 +292,11 @@ impl fmt::Display for Message {
                 let (end, last) = (index.plus(entries.len()), if *last { ", last" } else { "" });
                 write!(f, " {index}..{end} of {accepted_ballot} for {ballot}{last}")
             }
-            Message::SnapshotPull { index: None, offset } => write!(f, " newest from {offset}"),
-            Message::SnapshotPull { index: Some(index), offset } => {
-                write!(f, " at {index} from {offset}")
+            Message::SnapshotPull { accepted_ballot, index: None, offset } => {
+                write!(f, " newest of {accepted_ballot} from {offset}")
+            }
+            Message::SnapshotPull { accepted_ballot, index: Some(index), offset } => {
+                write!(f, " at {index} of {accepted_ballot} from {offset}")
             }
             Message::SnapshotPiece { index, size_bytes, offset, bytes, .. } => {
                 let end = offset + bytes.len() as u64;

@@ -58,8 +58,8 @@ pub(crate) fn encode(message: &Message, bytes: &mut Vec<u8>) -> (u8, u8) {
             put_entries(to.ballot(ballot).ballot(accepted_ballot).index(index), entries);
             (kind::PULLED, flag(*last, LAST))
         }
-        Message::SnapshotPull { index, offset } => {
-            let to = to.u64(*offset);
+        Message::SnapshotPull { accepted_ballot, index, offset } => {
+            let to = to.ballot(accepted_ballot).u64(*offset);
             index.as_ref().map(|index| to.index(index));
             (kind::SNAPSHOT_PULL, flag(index.is_some(), INDEXED))
         }
@@ -137,6 +137,7 @@ pub(crate) fn decode(kind: u8, flags: u8, content: &[u8]) -> Result<Message, Mal
             last: has(LAST),
         },
         kind::SNAPSHOT_PULL => Message::SnapshotPull {
+            accepted_ballot: from.ballot()?,
             offset: from.u64()?,
             index: has(INDEXED).then(|| from.index()).transpose()?,
         },

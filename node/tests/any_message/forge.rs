@@ -47,7 +47,7 @@ impl Forger<'_> {
             }
             10 => {
                 let offset = number(self.random);
-                Message::SnapshotPull { index: flag.then_some(index), offset }
+                Message::SnapshotPull { accepted_ballot, index: flag.then_some(index), offset }
             }
             11 => {
                 let offset = number(self.random);
@@ -97,12 +97,13 @@ impl Forger<'_> {
                 let (from, end) = (self.near(index), self.index());
                 Message::Pull { ballot, accepted_ballot, from, end: end.max(from) }
             }
-            Message::SnapshotPull { index, offset } => {
+            Message::SnapshotPull { index, offset, .. } => {
                 let index = index.unwrap_or_else(|| self.index());
                 self.piece(index, offset)
             }
             Message::SnapshotPiece { index, offset, .. } => {
-                Message::SnapshotPull { index: Some(index), offset }
+                let accepted_ballot = self.ballot();
+                Message::SnapshotPull { accepted_ballot, index: Some(index), offset }
             }
             Message::Confirm { ballot, round } => Message::Confirmed { ballot, round },
             Message::HeartbeatRequest { round, .. } => {

@@ -145,7 +145,10 @@ impl Random {
                 let entries = self.entries(size_bytes_max);
                 Message::Pulled { ballot, accepted_ballot, index, entries, last }
             }
-            10 => Message::SnapshotPull { index: last.then_some(index), offset: self.count() },
+            10 => {
+                let (index, offset) = (last.then_some(index), self.count());
+                Message::SnapshotPull { accepted_ballot, index, offset }
+            }
             11 => Message::SnapshotPiece {
                 index,
                 size_bytes: self.count(),

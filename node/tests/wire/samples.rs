@@ -67,10 +67,14 @@ fn nodes() -> Vec<Sample> {
         ),
         of(
             "snapshot-pull",
-            "offset 8, index 8",
-            Message::SnapshotPull { index: Some(index), offset: 4096 },
+            "accepted ballot 11, offset 8, index 8",
+            Message::SnapshotPull { accepted_ballot, index: Some(index), offset: 4096 },
         ),
-        of("snapshot-pull-newest", "offset 8", Message::SnapshotPull { index: None, offset: 0 }),
+        of(
+            "snapshot-pull-newest",
+            "accepted ballot 11, offset 8",
+            Message::SnapshotPull { accepted_ballot, index: None, offset: 0 },
+        ),
         of(
             "snapshot-piece",
             "index 8, size 8, digest 8, offset 8, bytes *",

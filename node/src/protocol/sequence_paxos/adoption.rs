@@ -167,11 +167,13 @@ impl<M: StateMachine> Adoption<M> {
             // Nothing is missing, but the holder must go on keeping what comes behind its snapshot.
             Bridge::Saving(pulled) => {
                 let (index, offset) = (Some(pulled.index), pulled.image.bytes().len() as u64);
-                out.send(config, self.source, Message::SnapshotPull { index, offset });
+                let pull = Message::SnapshotPull { accepted_ballot, index, offset };
+                out.send(config, self.source, pull);
             }
             Bridge::Fetching(fetch) => {
                 let (index, offset) = (fetch.image.map(|image| image.0), fetch.bytes.len() as u64);
-                out.send(config, fetch.holder, Message::SnapshotPull { index, offset });
+                let pull = Message::SnapshotPull { accepted_ballot, index, offset };
+                out.send(config, fetch.holder, pull);
             }
             Bridge::NotNeeded | Bridge::Saved(_) if from == end => {}
             Bridge::NotNeeded | Bridge::Saved(_) => {
