@@ -18,7 +18,7 @@ pub mod words;
 pub use bounds::{Bounds, Budget, Elections};
 pub use chain::{Chain, Told};
 pub use network::{Addressed, Network};
-pub use node::{Broken, NO_ASSERTION_FAILS, Node, Turn, Unsynced, Writes};
+pub use node::{Broken, Learned, NO_ASSERTION_FAILS, Node, Turn, Unsynced, Writes};
 pub use past::{Move, NO_PAST, Past};
 pub use shared::Shared;
 
@@ -225,39 +225,58 @@ impl<M: Told> World<M> {
             return None;
         }
         self.nodes[at] = stepped;
-        self.remember_decided(at);
+        if let Err(detail) = self.remember_decided(at, &turn.decided) {
+            self.broken = Some(Arc::new(Broken { property: DECIDED_LASTS, detail }));
+        }
         Some((self, turn.answers))
     }
 
     /// Compares what a replica knows to be decided with what anyone ever knew, and adds to it.
-    fn remember_decided(&mut self, at: usize) {
-        let Some(replica) = &self.nodes[at].replica else { return };
+    /// `learned`: in this action, although its log may not have it any more. Fails with what differs.
+    fn remember_decided(&mut self, at: usize, learned: &[Learned]) -> Result<(), String> {
+        for Learned { from, under, entries } in learned {
+            self.decide(at, *from, *under, entries.iter().map(Vec::as_slice))?;
+        }
+        let node = self.nodes[at].clone();
+        let Some(replica) = &node.replica else { return Ok(()) };
         let (log, status) = (replica.log(), replica.status());
-        let under = status.accepted_ballot;
-        let held = log.iter(status.first, status.decided).zip(status.first.0..);
-        for (entry, index) in held {
-            let index = index as usize;
+        let held = log.iter(status.first, status.decided);
+        self.decide(at, status.first, status.accepted_ballot, held)?;
+        // What it has by a snapshot alone, somebody else decided before.
+        let (known, ever) = (status.decided.0, self.decided.len() as u64);
+        match known <= ever {
+            true => Ok(()),
+            false => Err(format!("n{} has {known} decided entries; {ever} ever were", at + 1)),
+        }
+    }
+
+    fn decide<'a>(
+        &mut self,
+        at: usize,
+        from: Index,
+        under: Ballot,
+        entries: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), String> {
+        for (entry, index) in entries.zip(from.0 as usize..) {
             match self.decided.get(index) {
                 Some(known) if known.entry == entry && known.under <= under => {}
                 Some(known) if known.entry == entry => {
                     Arc::make_mut(&mut self.decided)[index].under = under;
                 }
-                None if index == self.decided.len() => {
+                None => {
+                    assert_eq!(index, self.decided.len(), "whoever decides has all before");
                     let entry = entry.to_vec();
                     Arc::make_mut(&mut self.decided).push(Decided { entry, under });
                 }
-                // What was trimmed in the step that decided it is compared by state alone.
-                None => return,
                 Some(known) => {
                     let (node, one, other) = (at + 1, M::entry(&known.entry), M::entry(entry));
-                    let detail = format!(
+                    return Err(format!(
                         "entry {index} was decided as {one}, and n{node} decides it as {other}"
-                    );
-                    self.broken = Some(Arc::new(Broken { property: DECIDED_LASTS, detail }));
-                    return;
+                    ));
                 }
             }
         }
+        Ok(())
     }
 
     /// The entries of `from..to` in the log of a replica.

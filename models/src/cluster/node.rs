@@ -75,10 +75,20 @@ pub struct Turn<M: StateMachine> {
     pub node: Node<M>,
     pub sent: Vec<Envelope>,
     pub answers: Vec<Answer<M::Reply>>,
+    /// What its steps learned to be decided: a later one may have trimmed it already.
+    pub decided: Vec<Learned>,
     writes: Writes,
     output: Output<M>,
     /// The heartbeat round under way, from the node's own questions.
     round: Option<Round>,
+}
+
+/// Entries that a step learned to be decided.
+pub struct Learned {
+    pub from: Index,
+    /// The accepted ballot of who learned it.
+    pub under: Ballot,
+    pub entries: Vec<Vec<u8>>,
 }
 
 /// More heartbeats than any election needs.
@@ -87,8 +97,9 @@ const ELECTION_TICKS_MAX: usize = 12;
 impl<M: Told> Turn<M> {
     /// Begins an action of `node`.
     pub fn of(node: &Node<M>, writes: Writes) -> Turn<M> {
-        let (sent, answers, output) = (Vec::new(), Vec::new(), Output::default());
-        Turn { node: node.clone(), sent, answers, writes, output, round: None }
+        let (sent, answers, decided) = (Vec::new(), Vec::new(), Vec::new());
+        let output = Output::default();
+        Turn { node: node.clone(), sent, answers, decided, writes, output, round: None }
     }
 
     /// A node that never was before.
@@ -104,9 +115,14 @@ impl<M: Told> Turn<M> {
     /// Feeds the replica one input.
     pub fn step(&mut self, input: Input<'_>) -> Result<(), Broken> {
         let replica = self.node.replica.as_mut().expect("only who is up takes steps");
-        let before = Observed::of(replica);
+        let (before, known) = (Observed::of(replica), replica.status().decided);
         replica.step(input, &mut self.output);
-        let after = Observed::of(replica);
+        let (after, status) = (Observed::of(replica), replica.status());
+        let from = known.max(status.first);
+        if from < status.decided {
+            let entries = replica.log().iter(from, status.decided).map(<[u8]>::to_vec).collect();
+            self.decided.push(Learned { from, under: status.accepted_ballot, entries });
+        }
         if let Some(property) = invariants::broken(&invariants::OF_A_STEP, &(before, after)) {
             return Err(Broken { property, detail: format!("{before:?}, then {after:?}") });
         }
