@@ -26,6 +26,8 @@ pub struct Run {
     pub expected_states: f64,
     /// The property that must be found broken: this search shows a fault.
     pub expected: Option<&'static str>,
+    /// Its paths begin after what happened among just so many nodes.
+    pub has_past: bool,
     /// What to tell before the search.
     pub tale: Option<&'static str>,
     pub subject: Box<dyn Runnable>,

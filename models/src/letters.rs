@@ -95,11 +95,13 @@ pub fn run_after(
 ) -> Run {
     let (bounds, expected_states) = wishes.applied(bounds, pinned);
     let search = Search::default();
+    let has_past = !past.moves.is_empty();
     let words = match past.words {
         "" => bounds.to_string(),
         words => format!("{bounds}, after {words}"),
     };
     let pinned = Some(pinned).filter(|_| wishes.is_empty());
     let subject = Box::new(Cluster { bounds, past, sometimes, search });
-    Run { bounds: words, size, pinned, expected_states, expected: None, tale: None, subject }
+    let (expected, tale) = (None, None);
+    Run { bounds: words, size, pinned, expected_states, expected, has_past, tale, subject }
 }

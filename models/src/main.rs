@@ -100,6 +100,9 @@ struct Simulate {
 /// So that the last seed of a range is always a number.
 const SEED_MAX: u64 = 1 << 62;
 
+/// A defect of this program.
+const CRASHED: u8 = 255;
+
 /// Recovery from a partial partition must not take longer, in election timeouts.
 const RECOVERY_TIMEOUTS_MAX: f64 = 4.0;
 
@@ -109,22 +112,32 @@ fn main() -> ExitCode {
         Err(error) => return Stop::from(error).report(),
     };
     guard::silence_guarded_panics();
-    let simulate = match cli.command {
-        Command::List => return search::list(),
-        Command::Check(check) => return check.run(),
-        Command::Explore(explore) => return explore.run(),
-        Command::Replay(replay) => return replay.run(),
-        Command::Manual(manual) => return manual.write(Cli::command()),
-        Command::Simulate(simulate) => simulate,
-    };
-    let clean = match simulate.scenario {
-        None => simulate.storms(),
-        Some(scenario) => simulate.partitions(scenario),
-    };
-    ExitCode::from(if clean { 0 } else { 1 })
+    // A panic has told its reason; its own exit code would be none of those in the help.
+    std::panic::catch_unwind(|| cli.command.run()).unwrap_or(ExitCode::from(CRASHED))
+}
+
+impl Command {
+    fn run(self) -> ExitCode {
+        match self {
+            Command::List => search::list(),
+            Command::Check(check) => check.run(),
+            Command::Explore(explore) => explore.run(),
+            Command::Replay(replay) => replay.run(),
+            Command::Manual(manual) => manual.write(Cli::command()),
+            Command::Simulate(simulate) => simulate.run(),
+        }
+    }
 }
 
 impl Simulate {
+    fn run(&self) -> ExitCode {
+        let clean = match self.scenario {
+            None => self.storms(),
+            Some(scenario) => self.partitions(scenario),
+        };
+        ExitCode::from(if clean { 0 } else { 1 })
+    }
+
     fn seeds(&self) -> (u64, u64) {
         let count = self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 1000 });
         (self.seed.unwrap_or(0), count)

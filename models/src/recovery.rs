@@ -4,17 +4,22 @@
 //! What the bounds leave out: damaged disks and torn records (those are the simulator's), snapshots.
 
 use crate::catalogue::{Run, Size};
-use crate::cluster::{Bounds, Budget, Writes};
+use crate::cluster::{Bounds, Budget, Node, Shared, Writes};
 use crate::letters::{Example, run};
 use crate::replication::reachable;
 use crate::wishes::Wishes;
+use node::protocol::Message;
 
 /// What disks and crashes must be able to do.
 fn crashes() -> Vec<Example> {
     let mut all = reachable();
     all.extend([
-        Example::sometimes("a node is down while others decide", |_, world| {
-            !world.decided.is_empty() && world.replicas().count() < world.nodes.len()
+        Example::sometimes("others decide what a node that is down does not have", |_, world| {
+            !world.decided.is_empty()
+                && world
+                    .nodes
+                    .iter()
+                    .any(|node| node.replica.is_none() && node.disk.durable.accepted().1.0 == 0)
         }),
         Example::sometimes("a promise waits for the disk", |_, world| {
             world.nodes.iter().any(|node| {
@@ -29,16 +34,22 @@ fn crashes() -> Vec<Example> {
             })
         }),
         Example::sometimes("a node that came back is one of the quorum", |_, world| {
+            let has_entry = |node: &&Shared<Node<_>>| node.disk.durable.accepted().1.0 > 0;
+            let came_back = |node: &Shared<Node<_>>| {
+                node.replica.as_ref().is_some_and(|replica| replica.status().boot > 1)
+            };
+            // With one node less, it would be none.
+            let quorum = world.nodes.len() / 2 + 1;
             !world.decided.is_empty()
-                && world.replicas().any(|replica| {
-                    let status = replica.status();
-                    status.boot > 1 && status.accepted.0 > 0
-                })
+                && world.nodes.iter().filter(has_entry).count() == quorum
+                && world.nodes.iter().filter(has_entry).any(came_back)
         }),
-        Example::sometimes("a crash loses an accepted entry", |_, world| {
-            world.left.entries == 0
-                && world.left.crashes == 0
-                && world.nodes.iter().all(|node| node.disk.durable.accepted().1.0 == 0)
+        Example::sometimes("a crash loses what a leader had others accept", |_, world| {
+            let sent = world.network.iter().any(|sent| match &sent.envelope.message {
+                Message::Accept { entries, .. } => !entries.is_empty(),
+                _ => false,
+            });
+            sent && world.nodes.iter().all(|node| node.disk.durable.accepted().1.0 == 0)
                 && world.nodes.iter().all(|node| node.disk.unsynced.is_empty())
                 && world.replicas().all(|replica| replica.status().accepted.0 == 0)
         }),

@@ -5,6 +5,7 @@
 use crate::guard::guarded;
 use crate::report::grouped;
 use clap::Args;
+use node::cli::BAD_ARGUMENTS;
 use node::kv::Store;
 use node::protocol::{
     Body, Config, Content, Durable, GroupId, Image, Index, Input, Output, Replica, Request, Synced,
@@ -60,11 +61,11 @@ impl Replay {
             }
             Err((0, Stop::Unusable(why))) => {
                 eprintln!("{path}: {why}");
-                ExitCode::from(254)
+                ExitCode::from(BAD_ARGUMENTS)
             }
             Err((number, Stop::Unusable(why))) => {
                 eprintln!("{path}:{number}: {why}");
-                ExitCode::from(254)
+                ExitCode::from(BAD_ARGUMENTS)
             }
         }
     }
@@ -72,14 +73,19 @@ impl Replay {
 
 /// Replays all lives of a node. Fails with the number of a line,
 /// zero if no line is to blame.
-fn replay(file: impl BufRead) -> Result<Covered, (u64, Stop)> {
+fn replay(mut file: impl BufRead) -> Result<Covered, (u64, Stop)> {
     let (mut covered, mut replicas) = (Covered::default(), BTreeMap::new());
     // Half a line is a node's last; what comes next, if anything, is another life.
     let mut torn: Option<(u64, String)> = None;
-    let mut is_begun = false;
-    for (number, text) in (1..).zip(file.split(b'\n')) {
+    let (mut is_begun, mut is_ended) = (false, true);
+    for number in 1.. {
         let at = |stop| (number, stop);
-        let text = text.map_err(|error| (0, unreadable(&error)))?;
+        let mut text = Vec::new();
+        let read = file.read_until(b'\n', &mut text).map_err(|error| (0, unreadable(&error)))?;
+        if read == 0 {
+            break;
+        }
+        is_ended = text.pop_if(|byte| *byte == b'\n').is_some();
         let line = std::str::from_utf8(&text).map_err(|_| "no text".to_owned());
         let line = line.and_then(Line::parse);
         if let Some((number, why)) = torn.take() {
@@ -103,7 +109,10 @@ fn replay(file: impl BufRead) -> Result<Covered, (u64, Stop)> {
             Err(why) => return Err((0, Stop::Unusable(format!("no trace: {why}")))),
         }
     }
-    covered.torn.extend(torn.map(|(number, _)| number));
+    match torn {
+        Some((number, why)) if is_ended => return Err((number, Stop::Unusable(why))),
+        last => covered.torn.extend(last.map(|(number, _)| number)),
+    }
     match covered.steps {
         0 => Err((0, Stop::Unusable("holds no whole step: nothing was replayed".to_owned()))),
         _ => Ok(covered),

@@ -1,7 +1,7 @@
 //! Replication: leaders compete for one log over a network that loses, repeats and reorders.
 //!
 //! What the bounds leave out: crashes (that is `recovery`), elections brought about by heartbeats
-//! (that is `election`), more than two leaderships on one path, logs longer than two entries.
+//! (that is `election`), more than three leaderships on one path, logs longer than two entries.
 
 use crate::catalogue::{Run, Size};
 use crate::cluster::Move::{Arrive, Elect, Propose};
@@ -46,11 +46,13 @@ pub fn rivals() -> Vec<Example> {
             world.network.iter().any(|sent| matches!(sent.envelope.message, Message::Nack { .. }))
         }),
         Example::sometimes("an entry outlives the leadership it was decided under", |_, world| {
-            let mut status = world.replicas().map(|replica| replica.status());
-            !world.decided.is_empty()
-                && status.any(|status| status.leads.is_some_and(|ballot| ballot.round > 1))
+            let leads = |ballot| {
+                let mut leads = world.replicas().filter_map(|replica| replica.status().leads);
+                leads.any(|later| later > ballot)
+            };
+            world.decided.first().is_some_and(|decided| leads(decided.under))
         }),
-        Example::sometimes("an accepted entry is replaced", |_, world| {
+        Example::sometimes("a later leadership begins without an accepted entry", |_, world| {
             let mut writes = world.replicas().map(|replica| replica.status());
             writes.any(|status| status.accepted_ballot.round > 1 && status.accepted.0 == 0)
                 && world.nodes.iter().any(|node| node.disk.durable.accepted().1.0 > 0)
@@ -72,7 +74,7 @@ fn quorums() -> Vec<Example> {
 /// What leaders of five must be able to do.
 fn twice() -> Vec<Example> {
     let mut all = reachable();
-    all.push(Example::sometimes("a promise arrives twice", |model, world| {
+    all.push(Example::sometimes("a message arrives twice, and a promise", |model, world| {
         world.left.duplicates < model.bounds.budget.duplicates
             && world
                 .network

@@ -6,11 +6,11 @@
 
 use crate::catalogue::{Run, Size};
 use crate::cluster::Move::{Arrive, Elect, Propose, Tick};
-use crate::cluster::{Bounds, Budget, Past, Writes};
+use crate::cluster::{Bounds, Budget, Node, Past, Shared, Writes};
 use crate::letters::{Example, run, run_after};
 use crate::replication::reachable;
 use crate::wishes::Wishes;
-use node::protocol::Message;
+use node::protocol::{Message, NodeId};
 
 /// What snapshots must be able to do.
 fn installs() -> Vec<Example> {
@@ -19,13 +19,18 @@ fn installs() -> Vec<Example> {
         Example::sometimes("a log is trimmed", |_, world| {
             world.replicas().any(|replica| replica.status().first.0 > 0)
         }),
-        Example::sometimes("a follower installs a snapshot", |_, world| {
-            world.network.iter().any(|sent| match &sent.envelope.message {
-                Message::SnapshotPiece { index, .. } if sent.arrived => {
-                    let replica = world.node(sent.envelope.to).replica.as_ref();
-                    replica.is_some_and(|replica| replica.status().snapshot >= *index)
-                }
-                _ => false,
+        Example::sometimes("a follower that was sent no entry has a snapshot", |_, world| {
+            let entries_came = |node: NodeId| {
+                world.network.iter().any(|sent| match &sent.envelope.message {
+                    Message::Accept { .. } | Message::Pulled { .. } => {
+                        sent.arrived && sent.envelope.to == node
+                    }
+                    _ => false,
+                })
+            };
+            world.replicas().any(|replica| {
+                let (status, node) = (replica.status(), replica.config().node);
+                status.phase == "follower" && status.snapshot.0 > 0 && !entries_came(node)
             })
         }),
     ]);
@@ -134,11 +139,9 @@ fn crashes() -> Vec<Example> {
         Example::sometimes("a snapshot waits for the disk", |_, world| {
             world.nodes.iter().any(|node| !node.disk.saving.is_empty())
         }),
-        Example::sometimes("a node starts from a snapshot", |_, world| {
-            world.replicas().any(|replica| {
-                let status = replica.status();
-                status.boot > 1 && status.snapshot.0 > 0 && status.applied == status.snapshot
-            })
+        Example::sometimes("a node that is down can only start from a snapshot", |_, world| {
+            let trimmed = |node: &Shared<Node<_>>| node.disk.durable.log().first().0 > 0;
+            world.nodes.iter().any(|node| node.replica.is_none() && trimmed(node))
         }),
     ]);
     all

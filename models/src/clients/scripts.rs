@@ -91,7 +91,8 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         let search = Search::default();
         let shop = Shop { bounds, scripts, retries, sometimes, search };
         let (bounds, expected, tale) = (shop.to_string(), None, None);
-        Run { bounds, size, pinned, expected_states, expected, tale, subject: Box::new(shop) }
+        let (has_past, subject) = (false, Box::new(shop));
+        Run { bounds, size, pinned, expected_states, expected, has_past, tale, subject }
     };
     // n3 confirms that n1 leads, until it follows n2; what it said before may arrive again.
     let chained = |bounds| Bounds { links: &[(1, 3), (2, 3)], ..bounds };

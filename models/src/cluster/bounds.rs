@@ -10,7 +10,7 @@ pub struct Bounds {
     pub nodes: u16,
     /// Who may be elected; where that takes heartbeats, whose clock ticks.
     pub candidates: Vec<u16>,
-    /// The candidates are elected one after the other, each once as often as it is listed.
+    /// The candidates are elected one after the other, as listed; and from the first again.
     pub in_turn: bool,
     /// When what is written becomes durable.
     pub writes: Writes,
@@ -30,8 +30,8 @@ pub struct Bounds {
 /// How a replica comes to lead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Elections {
-    /// Any candidate is elected at any time: more than what heartbeats can bring about, and far
-    /// fewer states.
+    /// Any candidate is elected at any time, with the next ballot above those it has met: far fewer
+    /// states.
     Free,
     /// Ticks and heartbeats, and nothing else, are what the model is about.
     ByHeartbeat,
@@ -86,7 +86,7 @@ impl Bounds {
     pub fn may_elect(&self, node: NodeId, left: u8) -> bool {
         let turn = usize::from(self.budget.elections.saturating_sub(left));
         match self.in_turn {
-            true => left > 0 && self.candidates.get(turn) == Some(&node.0),
+            true => left > 0 && self.candidates.iter().cycle().nth(turn) == Some(&node.0),
             false => left > 0 && self.candidates.contains(&node.0),
         }
     }
@@ -106,8 +106,9 @@ impl Bounds {
         };
         let contest = matches!(envelope.message, Message::Prepare { .. } | Message::Nack { .. });
         let matters = match self.elections {
-            // Heartbeats that nobody leads with only serve the election.
-            Elections::Free => leading != Some(false),
+            // Heartbeats that nobody leads with only serve the election; but who hears no answer to
+            // several of them takes on nothing more.
+            Elections::Free => leading != Some(false) || self.budget.heartbeats > 1,
             Elections::ByHeartbeat => leading.is_some(),
             Elections::ByHeartbeatAndNack => leading.is_some() || contest,
         };

@@ -197,8 +197,8 @@ impl<M: Told> Turn<M> {
     /// The election chooses this node: heartbeats pass until it takes up a ballot, every peer
     /// answering that it sees no leader. False if nothing comes of it.
     ///
-    /// The others' elections are left out: any replica may be elected at any time, which is more
-    /// than what heartbeats can bring about, and far fewer states.
+    /// The others' elections are left out: any replica may be elected at any time, with the next
+    /// ballot above those it has met. That is far fewer states.
     pub fn elect(&mut self) -> Result<bool, Broken> {
         let replica = self.node.replica.as_ref().expect("only who is up is elected");
         let config = replica.config().clone();

@@ -43,7 +43,8 @@ pub fn always<M: Told, S: HasWorld<M>, Mo: Model<State = S>>() -> Vec<Property<M
         step::<4, _, _, _>,
         step::<5, _, _, _>,
     ];
-    let names = invariants::OF_A_STEP.map(|(name, _)| name);
+    // As many names as conditions, or it does not build.
+    let names: [&str; 6] = invariants::OF_A_STEP.map(|(name, _)| name);
     all.extend(names.into_iter().zip(of_a_step).map(|(name, holds)| Property::always(name, holds)));
     let of_a_replica: [Condition<Mo, S>; 6] = [
         replica::<0, _, _, _>,
@@ -53,13 +54,13 @@ pub fn always<M: Told, S: HasWorld<M>, Mo: Model<State = S>>() -> Vec<Property<M
         replica::<4, _, _, _>,
         replica::<5, _, _, _>,
     ];
-    let names = invariants::of_a_replica::<M>().map(|(name, _)| name);
+    let names: [&str; 6] = invariants::of_a_replica::<M>().map(|(name, _)| name);
     all.extend(
         names.into_iter().zip(of_a_replica).map(|(name, holds)| Property::always(name, holds)),
     );
     let of_a_pair: [Condition<Mo, S>; 4] =
         [pair::<0, _, _, _>, pair::<1, _, _, _>, pair::<2, _, _, _>, pair::<3, _, _, _>];
-    let names = invariants::of_a_pair::<M>().map(|(name, _)| name);
+    let names: [&str; 4] = invariants::of_a_pair::<M>().map(|(name, _)| name);
     all.extend(names.into_iter().zip(of_a_pair).map(|(name, holds)| Property::always(name, holds)));
     all
 }

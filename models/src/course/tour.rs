@@ -46,6 +46,7 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         pinned: None,
         expected_states: 0.0,
         expected: Some(AGREEMENT),
+        has_past: false,
         tale: Some(tale),
         subject: Box::new(course),
     };
@@ -55,6 +56,7 @@ pub fn runs(wishes: &Wishes) -> Vec<Run> {
         pinned: Some(pinned),
         expected_states: pinned as f64,
         expected: None,
+        has_past: false,
         tale,
         subject: Box::new(course),
     };
@@ -95,6 +97,7 @@ fn wished(wishes: &Wishes) -> Vec<Run> {
             pinned: None,
             expected_states: grown(pinned, wished.choices() - own.choices(), 0),
             expected: None,
+            has_past: false,
             tale: None,
             subject: Box::new(course),
         }
