@@ -18,7 +18,10 @@ cd "$dir"
 
 expected=$(mktemp) found=$(mktemp)
 trap 'rm -f "$expected" "$found"' EXIT
-grep -v -e '^#' -e '^[[:space:]]*$' verdicts.tsv >"$expected" || true
+grep -v -e '^#' -e '^[[:space:]]*$' verdicts.tsv >"$expected" || {
+    echo "corpus.sh: verdicts.tsv in $dir names no history" >&2
+    exit 254
+}
 
 begun=$(date +%s%N)
 # One run for each model and initial value: the files of a run are judged one after the other.

@@ -11,8 +11,8 @@
 #
 # Above its diff, which `git apply` finds by itself, a patch says what the mistake is, where it is
 # famous from, what it loses, and in lines of their own:
-#   Visible:   outside, if clients can be made to see it: then `checker run` must; else inside
-#   Nets:      in order of cost, some of
+#   Visible:   outside, if clients can be made to see it: then `checker run` must, if it is asked; else inside
+#   Nets:      in the order in which they are asked, some of
 #     scenarios   node/tests/scenarios         disk    node/tests/wal_crash, on a disk that loses
 #     simulate    models simulate              models  models check --small
 #     run         checker run, real processes
@@ -341,6 +341,7 @@ if [ -s "$place/models.tsv" ] && [ -n "$all" ]; then
         !seen[$1, model[1]]++ { printf "%-32s %9s %5s  %s: %s\n", $1, $3, $4, $2, $5 }'
 fi
 printf '\n'
+[ "${#rows[@]}" -gt 0 ] || stop 254 "none of these mutants has any of these nets: $nets"
 [ "${#notes[@]}" = 0 ] || printf 'not counted: %s\n' "${notes[@]}"
 [ "${#survivors[@]}" = 0 ] || printf 'survived: %s\n' "${survivors[@]}"
 [ "${#broken[@]}" = 0 ] || stop 255 "${broken[@]}"

@@ -30,6 +30,10 @@ grep -E '^\.*shown\|' "$log" | while IFS='|' read -r _ what count result seconds
     printf '%-64s %9s  %9s  %s\n' "$what" "$count" "$seconds" "$result"
 done
 grep -E '^test result:' "$log" || echo 'the tests did not run'
+if [ "$code" -eq 0 ] && grep -q '^test result: ok. 0 passed' "$log"; then
+    echo "nodes.sh: no test has such a name: $*; see cargo test -p node --test cluster -- --list" >&2
+    exit 254
+fi
 if [ "$code" -ne 0 ]; then
     kept=$(mktemp -t nodes-XXXXXX.log)
     cp "$log" "$kept"

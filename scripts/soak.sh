@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # soak.sh [MINUTES]: as fast as it goes under every fault, in pieces of ten minutes; by default an hour.
 # Beside the verdicts it tells what memory the nodes took over time.
+argument='^([1-9][0-9]*)?$'
 source "$(dirname "$0")/chaos.bash"
 
 memory() { # once a minute: seconds since the start, and the resident megabytes of each node
