@@ -213,8 +213,10 @@ impl<M: StateMachine> Replica<M> {
     pub(super) fn snapshot_saved(&mut self, index: Index, image: &Image, out: &mut Output<M>) {
         let now = self.election.round().number;
         if let Some(bound) = self.snapshots.saved(index, image, now) {
-            let keep = bound.0.saturating_sub(self.config.keep);
-            self.acceptor.trim(index, Index(keep), out);
+            let keep = Index(bound.0.saturating_sub(self.config.keep));
+            let log = &self.acceptor.log;
+            let few_bytes = log.within_bytes(bound.max(log.first()), compaction::SNAPSHOT_BYTES);
+            self.acceptor.trim(index, keep.max(few_bytes.min(bound)), out);
         }
         if let Some((adoption, config)) = self.adoption() {
             adoption.saved(config, index, out);

@@ -1,13 +1,16 @@
 //! Snapshots, and the log they make superfluous.
 //!
-//! Replicas take snapshots at the same indexes, multiples of `snapshot_every`, so that the images
-//! are equal and a follower may pull one image from several holders. The log is trimmed at most to
+//! Replicas take snapshots at the same indexes, multiples of `snapshot_every` or where so many bytes
+//! were applied since the last one, so that the images are equal and a follower may pull one image
+//! from several holders; one that is still busy with the last takes the next later. The log is trimmed at most to
 //! what a durable snapshot covers, and not while a follower still pulls the snapshot before it: it
 //! would find the entries behind its snapshot gone, and start again for ever. A snapshot may run
 //! ahead of our own log on disk: the record that makes it count comes behind those entries.
 
 use super::ballot::{Index, NodeId};
+use super::entries::Batch;
 use super::interface::{Config, Content, Image, Output, Save, StateMachine};
+use super::log::Log;
 use super::message::Message;
 use std::sync::Arc;
 
@@ -31,6 +34,14 @@ struct Snapshot {
 
 /// A snapshot counts as being pulled for so many ticks after the last piece was sent.
 const PIN_TICKS: u64 = 100;
+/// A snapshot is due after so many bytes of entries, however few they are; and of those behind it, so
+/// many bytes are kept at most.
+pub(super) const SNAPSHOT_BYTES: u64 = 64 << 20;
+/// A leader whose log has so many bytes takes nothing on until it can be trimmed: whoever lacks all of
+/// it must be able to install it in one record.
+pub(super) const LOG_BYTES_MAX: u64 = 512 << 20;
+const _: () = assert!(LOG_BYTES_MAX < Batch::SIZE_BYTES_MAX as u64);
+
 /// Pieces sent for one pull; the next pull acknowledges them.
 pub(super) const PIECES_PER_PULL: usize = 8;
 
@@ -57,11 +68,22 @@ impl Snapshots {
     }
 
     /// Whether `applied` is a place for a snapshot that nobody has taken yet.
-    pub fn is_due(&self, config: &Config, applied: Index) -> bool {
+    pub fn is_due(&self, config: &Config, log: &Log, applied: Index) -> bool {
         config.snapshot_every > 0
-            && applied.0.is_multiple_of(config.snapshot_every)
             && applied > self.index()
             && self.saving.is_none()
+            && (applied.0.is_multiple_of(config.snapshot_every)
+                || self.room_bytes(config, log, applied) == 0)
+    }
+
+    /// Bytes of entries that may be applied until a snapshot is due for them.
+    pub fn room_bytes(&self, config: &Config, log: &Log, applied: Index) -> u64 {
+        if config.snapshot_every == 0 || log.size_bytes() < SNAPSHOT_BYTES {
+            return u64::MAX;
+        }
+        let newest = self.saving.unwrap_or(self.index()).max(log.first()).min(applied);
+        let since_bytes = log.position_bytes(applied) - log.position_bytes(newest);
+        SNAPSHOT_BYTES.saturating_sub(since_bytes)
     }
 
     /// Has a copy of the state made durable.
@@ -151,4 +173,32 @@ pub(super) fn digest(bytes: &[u8]) -> u64 {
         hash ^= hash >> 29;
     }
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ballot::{GroupId, Members};
+    use super::super::entries::Entries;
+    use super::*;
+
+    #[test]
+    fn few_entries_that_are_large_are_a_reason_too() {
+        let config = Config::new(GroupId(0), NodeId(1), Members::new([NodeId(1)]));
+        let (mut log, mut snapshots) = (Log::default(), Snapshots::default());
+        let half = vec![0; SNAPSHOT_BYTES as usize / 2];
+        log.append(Entries::of([half.as_slice()]));
+        assert!(!snapshots.is_due(&config, &log, Index(1)));
+        log.append(Entries::of([half.as_slice(), b"x"]));
+        assert_eq!(snapshots.room_bytes(&config, &log, Index(1)), SNAPSHOT_BYTES / 2);
+        assert!(!snapshots.is_due(&config, &log, Index(1)));
+        assert!(snapshots.is_due(&config, &log, Index(2)));
+        let never = Config { snapshot_every: 0, ..config.clone() };
+        assert!(!snapshots.is_due(&never, &log, Index(2)));
+        // Counted from the last one, also while that is being written.
+        snapshots.saving = Some(Index(2));
+        assert_eq!(snapshots.room_bytes(&config, &log, Index(3)), SNAPSHOT_BYTES - 1);
+        snapshots.replace(Index(2), Image::new(Vec::new()), 0);
+        snapshots.saving = None;
+        assert!(!snapshots.is_due(&config, &log, Index(3)));
+    }
 }

@@ -63,9 +63,11 @@ pub struct Config {
     pub undecided_max: u64,
     /// The same, in bytes.
     pub undecided_bytes_max: u64,
-    /// A snapshot is taken each time the applied index is a multiple of this; zero for never.
+    /// A snapshot is taken each time the applied index is a multiple of this, and after 64 MiB of
+    /// entries. Zero for never: then a leader is *busy* for ever once its log has 512 MiB.
     pub snapshot_every: u64,
-    /// Entries kept in the log behind a snapshot, for followers that are a little late.
+    /// Entries kept in the log behind a snapshot, for followers that are a little late; of them
+    /// 64 MiB at most.
     pub keep: u64,
 }
 

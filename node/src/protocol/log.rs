@@ -139,6 +139,20 @@ impl Log {
         run.start_bytes + run.entries.prefix_bytes(index.since(run.start) as usize) as u64
     }
 
+    /// Bytes of all entries held.
+    pub fn size_bytes(&self) -> u64 {
+        self.runs.front().map_or(0, |run| self.end_bytes - run.start_bytes)
+    }
+
+    /// How far back from `end` so many bytes reach, give or take a run: there some run begins.
+    /// Panics outside `first..=accepted`.
+    pub fn within_bytes(&self, end: Index, bytes: u64) -> Index {
+        let end_bytes = self.position_bytes(end);
+        let reached = |run: &Run| run.start < end && end_bytes - run.start_bytes > bytes;
+        let run = self.runs.get(self.runs.partition_point(reached));
+        run.map_or(end, |run| run.start.min(end))
+    }
+
     /// The runs that meet `from..to`, each with the part of it that does.
     fn runs_of(
         &self,
@@ -266,5 +280,19 @@ mod tests {
     fn equal_logs_may_be_batched_differently() {
         assert_eq!(log(&["abc"]), log(&["a", "bc"]));
         assert_ne!(log(&["abc"]), log(&["abd"]));
+    }
+
+    #[test]
+    fn bytes_reach_back_to_where_a_run_begins() {
+        let mut log = log(&["abc", "d", "ef"]);
+        assert_eq!(log.size_bytes(), 6);
+        let reached = |log: &Log, bytes| log.within_bytes(Index(6), bytes);
+        assert_eq!([0, 1, 2, 3, 5, 6, 9].map(|b| reached(&log, b).0), [6, 6, 4, 3, 3, 0, 0]);
+        assert_eq!(log.within_bytes(Index(5), 1), Index(4));
+        assert_eq!(log.within_bytes(Index(2), 0), Index(2));
+        log.trim(Index(2));
+        assert_eq!((log.size_bytes(), reached(&log, 5)), (4, Index(2)));
+        assert_eq!(log.within_bytes(Index(2), 0), Index(2));
+        assert_eq!(Log::starting_at(Index(7)).within_bytes(Index(7), 0), Index(7));
     }
 }

@@ -269,8 +269,8 @@ impl<M: StateMachine> Replica<M> {
     /// Runs decided entries on the state, answers whoever asked for them, takes snapshots.
     fn apply(&mut self, out: &mut Output<M>) {
         loop {
-            let applied = self.applied;
-            if self.snapshots.is_due(&self.config, applied) {
+            let (applied, log) = (self.applied, &self.acceptor.log);
+            if self.snapshots.is_due(&self.config, log, applied) {
                 self.snapshots.take(applied, &self.machine, out);
             }
             if applied == self.acceptor.decided {
@@ -282,7 +282,8 @@ impl<M: StateMachine> Replica<M> {
                 0 => self.acceptor.decided,
                 _ => self.acceptor.decided.min(boundary),
             };
-            for entry in self.acceptor.log.iter(applied, end) {
+            let mut room_bytes = self.snapshots.room_bytes(&self.config, log, applied);
+            for entry in log.iter(applied, end) {
                 let reply = self.machine.apply(self.applied, entry);
                 if let Role::Leader(leader) = &mut self.role
                     && let Some(origin) = leader.origin_of(self.applied)
@@ -290,6 +291,10 @@ impl<M: StateMachine> Replica<M> {
                     out.answer(origin, Outcome::Reply(reply));
                 }
                 self.applied = self.applied.plus(1);
+                room_bytes = room_bytes.saturating_sub(entry.len() as u64);
+                if room_bytes == 0 {
+                    break;
+                }
             }
         }
         if let Role::Leader(leader) = &mut self.role {

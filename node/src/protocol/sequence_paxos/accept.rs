@@ -2,6 +2,7 @@
 
 use super::super::acceptor::Acceptor;
 use super::super::ballot::{Ballot, Index, NodeId};
+use super::super::compaction::LOG_BYTES_MAX;
 use super::super::entries::Batch;
 use super::super::interface::{Config, Origin, Output, StateMachine};
 use super::super::message::{Message, Report};
@@ -34,7 +35,8 @@ impl Accept {
     }
 
     /// Whether another entry may be taken on. What is decided but not on our own disk counts too:
-    /// the others may well go on without our disk, while all that waits for it piles up here.
+    /// the others may well go on without our disk, while all that waits for it piles up here. So
+    /// does, of bytes, a log that no snapshot has shortened yet.
     pub fn has_room(&self, config: &Config, acceptor: &Acceptor) -> bool {
         let durable = match acceptor.durable.accepted_ballot == acceptor.accepted_ballot {
             true => acceptor.durable.accepted,
@@ -45,7 +47,9 @@ impl Accept {
         let count = log.accepted().since(settled) + self.batch.len() as u64;
         let bytes = log.position_bytes(log.accepted()) - log.position_bytes(settled)
             + self.batch.size_bytes() as u64;
-        count < config.undecided_max && bytes < config.undecided_bytes_max
+        count < config.undecided_max
+            && bytes < config.undecided_bytes_max
+            && log.size_bytes() < LOG_BYTES_MAX
     }
 
     /// Offers our log to a follower that promised: from where the two surely agree.
