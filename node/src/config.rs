@@ -166,6 +166,14 @@ impl Cluster {
         })
     }
 
+    /// All that decides which replica holds which key, but for the cluster's name: in words.
+    pub fn layout(&self) -> String {
+        let ids: Vec<String> = self.nodes.iter().map(|node| node.id.0.to_string()).collect();
+        let Cluster { partitions, replication, .. } = self;
+        let ids = ids.join(",");
+        format!("nodes {ids}; partitions {partitions}; replication {replication}")
+    }
+
     /// Stands in every packet, so that strangers are dropped. It covers all that decides which
     /// replica holds which key: two nodes that disagree on the members of a group must not talk, or
     /// two of its quorums might not meet. It covers no address: a proxy may stand in between.

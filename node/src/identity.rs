@@ -2,9 +2,10 @@
 //! it had one; and two processes must never write one log.
 //!
 //! ```text
-//!   quorate identity, format 1      the file `identity`: for people to read, not to write
+//!   quorate identity, format 2      the file `identity`: for people to read, not to write
 //!   cluster main
 //!   node 1
+//!   layout nodes 1,2,3; partitions 1; replication 3
 //!   log begun                       or `log new` until the log has been made
 //!   checksum 5ad0a9e4               CRC32C of the lines above
 //! ```
@@ -17,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The format described here.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const FILE: &str = "identity";
 const LOCK: &str = "lock";
@@ -30,6 +31,8 @@ pub struct Identity {
     pub cluster: String,
     /// The node.
     pub node: NodeId,
+    /// Who shares what with whom, in a line. Under another, quorums might not meet those of before.
+    pub layout: String,
 }
 
 /// A data folder that belongs to this node, and to no other process while this lives.
@@ -56,7 +59,9 @@ pub enum Refused {
     /// The identity is of a newer version of this program.
     Format(PathBuf, u32),
     /// The folder belongs to another node: the file, what it says, what it should say.
-    Foreign(PathBuf, Identity, Identity),
+    Foreign(PathBuf, String, String),
+    /// The cluster file has another layout than it had: the file, what it says, what it should say.
+    Layout(PathBuf, String, String),
 }
 
 impl<S: Storage> DataFolder<S> {
@@ -103,10 +108,11 @@ impl<S: Storage> DataFolder<S> {
 impl Identity {
     /// Panics on a cluster name that the file cannot hold (the configuration reader reports it in
     /// words before it comes here).
-    pub fn new(cluster: &str, node: NodeId) -> Identity {
+    pub fn new(cluster: &str, node: NodeId, layout: &str) -> Identity {
         let printable = |letter: char| !letter.is_whitespace() && !letter.is_control();
         assert!(!cluster.is_empty() && cluster.chars().all(printable), "a name without blanks");
-        Identity { cluster: cluster.to_owned(), node }
+        assert!(!layout.contains(char::is_control), "a line");
+        Identity { cluster: cluster.to_owned(), node, layout: layout.to_owned() }
     }
 }
 
@@ -121,9 +127,13 @@ fn look<S: Storage>(
     if names.iter().any(|name| name == FILE) {
         let text = storage.read(&file).map_err(Refused::Machine)?;
         let (found, is_new) = parse(&text, &file)?;
+        let owner = |identity: &Identity| (identity.cluster.clone(), identity.node);
         return match found == *identity {
             true => Ok(Some(is_new)),
-            false => Err(Refused::Foreign(file, found, identity.clone())),
+            false if owner(&found) == owner(identity) => {
+                Err(Refused::Layout(file, found.layout, identity.layout.clone()))
+            }
+            false => Err(Refused::Foreign(file, found.to_string(), identity.to_string())),
         };
     }
     let unfinished = format!("{FILE}{UNFINISHED}");
@@ -166,9 +176,10 @@ fn lock(folder: &Path) -> Result<File, Refused> {
 }
 
 fn text(identity: &Identity, is_new: bool) -> String {
-    let Identity { cluster, node } = identity;
+    let Identity { cluster, node: NodeId(node), layout } = identity;
     let log = if is_new { "new" } else { "begun" };
-    let lines = format!("{TITLE}{FORMAT}\ncluster {cluster}\nnode {}\nlog {log}\n", node.0);
+    let lines =
+        format!("{TITLE}{FORMAT}\ncluster {cluster}\nnode {node}\nlayout {layout}\nlog {log}\n");
     let checksum = crc32c::crc32c(lines.as_bytes());
     format!("{lines}checksum {checksum:08x}\n")
 }
@@ -185,8 +196,9 @@ fn parse(bytes: &[u8], file: &Path) -> Result<(Identity, bool), Refused> {
     }
     let cluster = line("cluster ").ok_or_else(damaged)?.to_owned();
     let node = line("node ").and_then(|node| node.parse().ok()).ok_or_else(damaged)?;
+    let layout = line("layout ").ok_or_else(damaged)?.to_owned();
     let is_new = line("log ") == Some("new");
-    let identity = Identity { cluster, node: NodeId(node) };
+    let identity = Identity { cluster, node: NodeId(node), layout };
     // What is not exactly what we would have written, checksum and all, was not written by us.
     match self::text(&identity, is_new) == text {
         true => Ok((identity, is_new)),
@@ -214,6 +226,12 @@ impl fmt::Display for Refused {
             Refused::Foreign(path, found, expected) => {
                 write!(f, "{}: found {found}, expected {expected}", path.display())
             }
+            Refused::Layout(path, found, expected) => write!(
+                f,
+                "{}: found {found}, expected {expected}; there are no membership changes yet: put \
+                 the cluster file back as it was",
+                path.display()
+            ),
         }
     }
 }

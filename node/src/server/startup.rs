@@ -78,8 +78,8 @@ pub fn open(
         // A loop that cannot be woken still looks at its next heartbeat.
         Box::new(move || drop(waker.wake()))
     };
-    let mut folder = DataFolder::open(Disk, &run.data, Identity::new(&cluster.name, run.id))
-        .map_err(Failure::Folder)?;
+    let identity = Identity::new(&cluster.name, run.id, &cluster.layout());
+    let mut folder = DataFolder::open(Disk, &run.data, identity).map_err(Failure::Folder)?;
     let sync = match run.sync {
         Sync::Always => SyncMode::Always,
         Sync::Os => SyncMode::Os,

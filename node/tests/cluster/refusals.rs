@@ -177,6 +177,17 @@ fn identities_and_addresses() {
     let renamed = node(&["--id", "1", "--cluster", elsewhere, "--data", data]);
     let words = [data, "found node 1 of cluster test", "expected node 1 of cluster prod"];
     refused_without_a_trace(&nodes, renamed, 1, &words);
+    // Nor with other members: a majority of four need not meet one of three.
+    let mut more: Value =
+        serde_json::from_str(&fs::read_to_string(&file).expect("text")).expect("JSON");
+    let fourth = json!({ "id": 4, "address": "127.1.2.4:1" });
+    more["nodes"].as_array_mut().expect("a list").push(fourth);
+    more["replication"] = json!(4);
+    let larger = nodes.folder().join("larger.json");
+    fs::write(&larger, more.to_string()).expect("it is ours");
+    let larger = node(&["--id", "1", "--cluster", larger.to_str().expect("text"), "--data", data]);
+    let words = [data, "found nodes 1,2,3; ", "expected nodes 1,2,3,4; ", "no membership changes"];
+    refused_without_a_trace(&nodes, larger, 1, &words);
     let stranger = node(&["--id", "9", "--cluster", &file, "--data", data]);
     refused_without_a_trace(&nodes, stranger, 254, &["no node has the id 9", "1, 2, 3"]);
 

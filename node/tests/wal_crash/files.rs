@@ -78,7 +78,7 @@ fn a_snapshot_is_named_when_the_record_is_durable_and_not_before() {
 fn a_folder_is_used_by_one_process_at_a_time() {
     let folder = folder();
     let path = folder.path().join("a/b");
-    let identity = Identity::new("main", NODE);
+    let identity = Identity::new("main", NODE, "nodes 1");
     let held = DataFolder::open(Disk, &path, identity.clone()).expect("a new folder");
     assert!(held.is_new());
     let refused = line(DataFolder::open(Disk, &path, identity.clone()));
@@ -94,14 +94,17 @@ fn a_folder_is_used_by_one_process_at_a_time() {
 fn the_folder_of_another_or_of_nobody_is_refused() {
     let folder = folder();
     let (path, file) = (folder.path(), folder.path().join("identity"));
-    let main = Identity::new("main", NODE);
+    let main = Identity::new("main", NODE, "nodes 1,2");
     let claim = |identity: &Identity| DataFolder::open(Disk, path, identity.clone());
     claim(&main).expect("a new folder");
-    for other in [Identity::new("other", NODE), Identity::new("main", NodeId(2))] {
+    let (other, second) = (Identity::new("other", NODE, "nodes 1,2"), NodeId(2));
+    for other in [other, Identity::new("main", second, "nodes 1,2")] {
         let expected =
             format!("{}: found node 1 of cluster main, expected {other}", file.display());
         assert_eq!(line(claim(&other)), expected);
     }
+    let refused = line(claim(&Identity::new("main", NODE, "nodes 1,2,3")));
+    assert!(refused.contains("found nodes 1,2, expected nodes 1,2,3; there are no"), "{refused}");
     let text = fs::read_to_string(&file).expect("readable");
     for byte in 0..text.len() {
         let mut damaged = text.clone().into_bytes();
@@ -109,8 +112,8 @@ fn the_folder_of_another_or_of_nobody_is_refused() {
         fs::write(&file, damaged).expect("writable");
         claim(&main).map(|_| ()).expect_err("damaged");
     }
-    fs::write(&file, text.replace("format 1", "format 2")).expect("writable");
-    let expected = format!("{}: found format 2, expected format 1", file.display());
+    fs::write(&file, text.replace("format 2", "format 3")).expect("writable");
+    let expected = format!("{}: found format 3, expected format 2", file.display());
     assert_eq!(line(claim(&main)), expected);
     fs::remove_file(&file).expect("there");
     fs::write(path.join("wal-0000000000000007.log"), "").expect("writable");

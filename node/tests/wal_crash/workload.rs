@@ -39,7 +39,7 @@ pub fn start(
     options: Options,
 ) -> Result<(Opened<TestDisk>, Images<TestDisk>), String> {
     let path = Path::new(FOLDER);
-    let identity = Identity::new("main", NODE);
+    let identity = Identity::new("main", NODE, "nodes 1");
     let mut folder =
         DataFolder::claim(disk.clone(), path, identity).map_err(|refused| refused.to_string())?;
     let options = Options { create: folder.is_new(), ..options };
