@@ -1,4 +1,4 @@
-//! The model that replication, recovery and snapshots have in common: a cluster whose clients append
+//! The model that all but the store have in common: a cluster whose clients append
 //! letters and wait for nothing.
 
 use crate::catalogue::{Run, Size};
@@ -9,7 +9,8 @@ use crate::diagram::{Event, draw};
 use crate::wishes::Wishes;
 use stateright::{Model, Path, Property};
 
-/// Something that must be possible, or the rest says nothing.
+/// What a model asks for besides the invariants: mostly what must be possible, or the rest says
+/// nothing.
 pub type Example = Property<Cluster>;
 
 /// A cluster whose log holds letters.

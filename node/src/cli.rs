@@ -83,7 +83,7 @@ pub enum LogLevel {
     Warn,
     /// Starts, elections, and what was dropped in all
     Info,
-    /// Changes of role, snapshots, each dropped datagram and each new client
+    /// Changes of role, snapshots, datagrams from strangers, new clients
     Debug,
     /// Each message between replicas
     Trace,

@@ -40,7 +40,7 @@ use crate::protocol::{Members, NodeId};
 pub const NODES_MAX: usize = 256;
 /// Most replication groups.
 pub const PARTITIONS_MAX: u32 = 1024;
-/// The largest node id. Zero means nobody, and 65535 is kept for those who have no id: clients.
+/// The largest node id. Zero is no node: nobody, or any client; 65535 is kept.
 pub const ID_MAX: u16 = 65534;
 
 /// A valid cluster file.

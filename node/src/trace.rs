@@ -9,8 +9,8 @@
 //!   {"in":{..},"out":["n2 -> n1 promise .."],"digest":"5e..","group":0}   it takes a step
 //! ```
 //! Bytes are hexadecimal, messages as on the wire, with words beside them for people. What came out
-//! is told in words and proven by a digest: of all that came out of the step, of the replica's
-//! [`Status`], and of its state machine's digest. Digests compare builds of one compiler for one
+//! is told in words and proven by a digest: of the messages, answers, timers and snapshots that came
+//! out of the step, of the replica's [`Status`], and of its state machine's digest. Digests compare builds of one compiler for one
 //! kind of machine. A node that is killed loses at most the lines of one turn, and may leave half a
 //! line; what it starts from next is in the trace again.
 

@@ -25,7 +25,7 @@ pub struct Client {
     target: usize,
     /// Asks the same node several times before it tries another, whatever it is told.
     stubborn: bool,
-    /// Operations begun since the storm ended, and whether any more are to come.
+    /// Once the storm has ended: whether its last operation has begun.
     last: Option<bool>,
 }
 

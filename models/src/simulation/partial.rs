@@ -47,7 +47,7 @@ impl Scenario {
         }
     }
 
-    /// A healthy cluster under steady load; the seed draws delays and clocks.
+    /// A healthy cluster under steady load; the seed draws delays.
     fn plan(self, random: &mut Rng) -> Plan {
         let mut plan = Plan::draw(random);
         plan.nodes = if self == Scenario::Chained { 3 } else { 5 };

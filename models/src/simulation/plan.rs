@@ -27,7 +27,7 @@ pub struct Plan {
     pub tick_us: u64,
     /// A retransmission tick, likewise.
     pub retransmit_us: u64,
-    /// Each node's clock runs at a rate from here, in percent.
+    /// A clock that is bent runs at a rate from here, in percent.
     pub clock_percent: Range<u64>,
     /// Concurrent clients.
     pub clients: usize,
@@ -108,13 +108,13 @@ pub enum Fault {
     Clock,
     /// Slows the leader's clock down: it will be late to notice that nobody answers.
     SlowLeader,
-    /// Kills a node and flips a bit on its disk: it must refuse to start, or cut the torn end.
+    /// Kills a node and flips a bit on its disk: it must refuse to start.
     FlipBit,
     /// Kills a node and wipes its disk: it must refuse to start.
     Wipe,
-    /// After the storm: one disk never finishes a write again.
+    /// After the storm: one disk finishes no write until the calm.
     StuckDisk,
-    /// After the storm: some links, perhaps one way, never work again.
+    /// After the storm: some links, perhaps one way, do not work until the calm.
     LinkGraph,
 }
 

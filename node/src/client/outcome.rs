@@ -35,7 +35,7 @@ pub enum Failure {
 pub enum Why {
     /// No answer in time.
     NoAnswer,
-    /// No session could be opened in time. The write itself was never sent.
+    /// No session could be opened in time. The write was never sent, or surely refused.
     NoSession,
     /// The session was evicted, after the write was sent more than once.
     Expired,
@@ -80,7 +80,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::NoAnswer => write!(f, "no answer in time"),
-            Why::NoSession => write!(f, "no session could be opened in time; nothing was sent"),
+            Why::NoSession => write!(f, "no session could be opened in time"),
             Why::Expired => write!(f, "the session was evicted between two attempts"),
             Why::NoMeaning => write!(f, "a node answered what was not asked"),
             Why::Socket(kind) => write!(f, "our socket failed: {kind}"),

@@ -110,7 +110,7 @@ pub enum Contradiction {
     TrimmedBeyondSnapshot(Index),
     /// A checkpoint that no state can have had, or another than the records before it add up to.
     Checkpoint,
-    /// The snapshot that the records name was not given, or covers another count of entries.
+    /// The snapshot that the records name was not given.
     SnapshotMissing(Index),
     /// The snapshot cannot be read.
     SnapshotMalformed(Index),

@@ -240,7 +240,7 @@ impl Message {
         }
     }
 
-    /// The name of the message, as the papers have it.
+    /// The name of the message, as traces and scenarios have it.
     pub fn name(&self) -> &'static str {
         match self {
             Message::Prepare { .. } => "prepare",

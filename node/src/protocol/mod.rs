@@ -6,7 +6,7 @@
 //!   node/tests/scenarios.rs                 hand-written runs                    (its callers)
 //!   models/src/simulation                   seeded runs in virtual time
 //!   node/src/server                         real sockets, disks and clocks
-//!   next: models                            every interleaving, by a model checker
+//!   models/src/cluster                      every interleaving, by a model checker
 //! ```
 //! A driver loops: feed an input, then take out of the output
 //! - `take_write()`: append the records in order, sync, then feed `unsynced.synced()`; `recycle` the

@@ -18,7 +18,7 @@ pub enum Dropped {
     Tag,
     /// Authentic, and yet nonsense; or too short to be anything.
     Malformed,
-    /// Seen before, or sent before the peer's latest start.
+    /// Seen before, sent before the peer's latest start, or overtaken by so many that nobody knows.
     Replayed,
     /// More bytes than any datagram or message may have.
     TooLarge,

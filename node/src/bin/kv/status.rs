@@ -85,7 +85,7 @@ struct Group {
     /// By its own word.
     leader: Option<NodeId>,
     decided: u64,
-    /// How many decided entries each replica that answered has not run.
+    /// How many entries each replica that answered has run.
     applied: BTreeMap<NodeId, u64>,
     /// Of whoever is furthest.
     keys: u64,
