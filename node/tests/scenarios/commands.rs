@@ -81,14 +81,21 @@ fn create(count: &str, options: &[&str]) -> Result<Cluster, Failure> {
         match option.split_once('=') {
             Some(("sessions", most)) => limits.sessions_max = number(most)?,
             Some(("heartbeats", "shown")) => heartbeats = true,
-            Some(("snapshot-every" | "keep" | "message-bytes" | "priority", _)) => {}
+            Some(("snapshot-every" | "keep" | "message-bytes", value)) => {
+                number::<u64>(value)?;
+            }
+            Some(("priority", value)) => {
+                let (_, priority) = value.split_once(':').ok_or("priority=n1:5")?;
+                number::<u8>(priority)?;
+            }
             _ => return Err(format!("no such option: {option}")),
         }
     }
     let mut cluster = Cluster::create(number(count)?, limits, |config| {
         for (name, value) in options.iter().filter_map(|option| option.split_once('=')) {
             let (node, preferred) = value.split_once(':').unwrap_or(("", value));
-            let value: u64 = preferred.parse().unwrap_or(0);
+            // Those of other kinds are not used.
+            let value: u64 = preferred.parse().unwrap_or_default();
             match name {
                 "snapshot-every" => config.snapshot_every = value,
                 "keep" => config.keep = value,
