@@ -181,6 +181,8 @@ net_models() {
         progress "$name: models check $model"
         code=0
         limited 180 "$place/target/debug/models" check "$model" --small --time 60 || code=$?
+        [ "$code" -le 2 ] || [ "$code" = 124 ] ||
+            strange="models check $model ended with exit code $code"
         [ "$code" = 1 ] || continue
         # The bounds stand at the margin, then the verdict; the property, and the length of the path.
         awk -v name="$name" '

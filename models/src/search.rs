@@ -55,7 +55,8 @@ grew by 10 to 300, and by 4 to 14, so it is an order of magnitude and more often
 
 Options under Bounds go for every search of the model; one that it does not have is refused. A
 message that is lost is one that never arrives on a path, so loss needs no option of its own.
-Exit codes: 0 holds, 1 violated, 2 truncated, 254 bad arguments.";
+Exit codes: 0 holds, 1 violated, 2 truncated, 254 bad arguments. Where `course` shows a fault of the
+protocol as it was taught, to find it violated is what holds.";
 
 /// Click through a model in a browser.
 #[derive(Args)]
@@ -304,8 +305,9 @@ fn tell(report: &Report, verdict: &str) {
     let always = report.properties.iter().filter(|(kind, _)| *kind == Expectation::Always).count();
     let sometimes = report.properties.len() - always;
     let found = sometimes - report.missing.len();
+    let all = if report.truncated.is_some() { "the first" } else { "all of" };
     println!(
-        "  {verdict}: {always} properties in all of {} states ({} steps), {found} of {sometimes} \
+        "  {verdict}: {always} properties in {all} {} states ({} steps), {found} of {sometimes} \
          things that must be possible seen",
         grouped(report.states as u64),
         grouped(report.transitions as u64),

@@ -263,8 +263,13 @@ impl<M: Told> World<M> {
                 Some(known) if known.entry == entry => {
                     Arc::make_mut(&mut self.decided)[index].under = under;
                 }
+                None if index > self.decided.len() => {
+                    let node = at + 1;
+                    return Err(format!(
+                        "n{node} decides entry {index}, and nobody the one before"
+                    ));
+                }
                 None => {
-                    assert_eq!(index, self.decided.len(), "whoever decides has all before");
                     let entry = entry.to_vec();
                     Arc::make_mut(&mut self.decided).push(Decided { entry, under });
                 }
