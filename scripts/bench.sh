@@ -3,6 +3,7 @@
 # the machine itself takes for the least of it. Prints a table. Usage: bench.sh [SECONDS]
 # SECONDS, 5 by default, is how long to measure each. Needs cargo and jq, and is best left alone.
 set -euo pipefail
+case ${1-} in -h | --help) sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
 cd "$(dirname "$0")/.."
 
 [[ ${1-5} =~ ^[1-9][0-9]*$ && $# -le 1 ]] || {

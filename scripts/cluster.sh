@@ -3,6 +3,7 @@
 # DIR, target/cluster by default, holds the cluster file, and the data and log of each node: started
 # again with the same DIR, the cluster goes on where it was. Needs cargo.
 set -euo pipefail
+case ${1-} in -h | --help) sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
 
 [[ ${1-} =~ ^[1-9][0-9]*$ && $# -le 2 ]] || {
     echo "usage: cluster.sh N [DIR]" >&2

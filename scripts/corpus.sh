@@ -4,6 +4,7 @@
 # Without DIR: shared/histories beside the checkout. Exit codes: 0 all agree, 1 some do not,
 # 254 nothing to judge.
 set -euo pipefail
+case ${1-} in -h | --help) sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${1:-$root/../shared/histories}
 

@@ -3,6 +3,7 @@
 # Usage: manual.sh [DIR]   (~/.local/share by default, where man, bash and fish look by themselves;
 # for zsh, before compinit: fpath+=~/.local/share/zsh/site-functions). Needs cargo.
 set -euo pipefail
+case ${1-} in -h | --help) sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
 [ $# -le 1 ] || {
     echo "usage: manual.sh [DIR]" >&2
     exit 254

@@ -3,6 +3,7 @@
 # Usage: nodes.sh [TEST...]   (names or parts of names of tests in node/tests/cluster; all by default)
 # SEED=N repeats the random ones. Needs cargo, strace, faketime, and util-linux (prlimit, unshare).
 set -uo pipefail
+case ${1-} in -h | --help) sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
 cd "$(dirname "$0")/.."
 
 export CARGO_TERM_COLOR=never FULL=1

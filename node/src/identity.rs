@@ -215,8 +215,8 @@ impl fmt::Display for Refused {
             }
             Refused::NoIdentity(path, name) => write!(
                 f,
-                "{}: found {name} but no identity file; a node without its memory must not vote: \
-                 give it an empty folder and a new id",
+                "{}: found {name} but no identity file; a new node begins in an empty folder, and \
+                 one without its memory must not vote: restore it, or leave it out for good",
                 path.display()
             ),
             Refused::Damaged(path) => write!(f, "{}: damaged", path.display()),

@@ -271,7 +271,7 @@ impl fmt::Display for Contradiction {
             Contradiction::NoIdentity => write!(
                 f,
                 "no identity record: the disk is new or was wiped, and a node without its memory \
-                 must not vote under its old id; give it a new id"
+                 must not vote: restore it, or leave it out for good"
             ),
             Contradiction::OtherReplica(group, node) => {
                 write!(f, "the data belongs to node {node} of group {}", group.0)

@@ -189,7 +189,7 @@ impl fmt::Display for Failure {
             Failure::Unknown(group) => write!(
                 f,
                 "group {}: the log has no record of it; a node without its memory must not vote: \
-                 give it an empty folder and a new id",
+                 restore its folder, or leave it out for good",
                 group.0
             ),
             Failure::Bind(address, error) if error.kind() == io::ErrorKind::AddrInUse => {

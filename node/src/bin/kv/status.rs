@@ -82,7 +82,7 @@ fn of_node(node: NodeId, status: &Value) -> Vec<String> {
 #[derive(Default)]
 struct Group {
     id: u64,
-    /// By its own word.
+    /// By its own word; of one that was not asked, by that of a node it reaches.
     leader: Option<NodeId>,
     decided: u64,
     /// How many entries each replica that answered has run.
@@ -116,8 +116,14 @@ fn groups(answers: &Answers) -> Vec<Group> {
                 (group.keys, group.sessions) = (number("keys"), number("sessions"));
             }
             group.snapshot = group.snapshot.max((number("snapshot"), number("snapshot_bytes")));
+            let followed = replica["leader"].as_u64().and_then(|id| u16::try_from(id).ok());
             if replica["phase"] == "leader" && replica["connected"] == true {
                 group.leader = Some(*node);
+            } else if replica["connected"] == true
+                && let Some(leader) = followed.map(NodeId)
+                && !answers.contains_key(&leader)
+            {
+                group.leader = group.leader.or(Some(leader));
             }
             let suspects = replica["suspects"].as_array().into_iter().flatten();
             group.suspects.extend(suspects.filter_map(Value::as_u64));
@@ -219,6 +225,18 @@ mod tests {
         let answer = |node| (NodeId(node), Ok(status(node.into(), groups)));
         let silent = (NodeId(3), Err("no answer in time".to_owned()));
         [answer(1), answer(2), silent].into()
+    }
+
+    #[test]
+    fn a_leader_that_was_not_asked_is_known_by_its_followers() {
+        let mut follower = status(2, 1);
+        follower["groups"][0]["leader"] = json!(1);
+        let leader = |answers: &Answers| groups(answers)[0].leader;
+        let alone: Answers = [(NodeId(2), Ok(follower))].into();
+        assert_eq!(leader(&alone), Some(NodeId(1)));
+        // If it was asked and is silent, it is not.
+        let silent = (NodeId(1), Err("no answer in time".to_owned()));
+        assert_eq!(leader(&alone.into_iter().chain([silent]).collect()), None);
     }
 
     #[test]
