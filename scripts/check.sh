@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: the same at home and in CI. Prints what it proved; fails on the first thing that is not so.
-# Takes some 12 minutes on two cores, and no arguments.
+# Takes a quarter of an hour on two cores from a cold start, and no arguments.
 # Needs git and cargo, with rustfmt and clippy (rustup component add rustfmt clippy).
 set -euo pipefail
 case ${1-} in -h | --help) sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
