@@ -5,7 +5,7 @@
 //! found *in time*, and stays, is the simulator's to show: `models simulate --scenario`.
 
 use crate::catalogue::{Run, Size};
-use crate::cluster::Move::{Arrive, Elect, Propose, Tick};
+use crate::cluster::Move::{Elect, Exchange, Propose, Tick};
 use crate::cluster::{Bounds, Budget, Elections, Past};
 use crate::letters::{Example, run, run_after};
 use crate::wishes::Wishes;
@@ -87,15 +87,11 @@ const OUTDATED: Past = Past {
     words: "n4 led without n1",
     moves: &[
         Elect(4),
-        Arrive(4, 2),
-        Arrive(2, 4),
-        Arrive(4, 3),
-        Arrive(3, 4),
-        Arrive(4, 2),
-        Arrive(2, 4),
+        Exchange(4, 2),
+        Exchange(4, 3),
+        Exchange(4, 2),
         Propose(4),
-        Arrive(4, 2),
-        Arrive(2, 4),
+        Exchange(4, 2),
         Tick(2),
         Tick(3),
         Tick(4),

@@ -4,7 +4,7 @@
 //! (that is `election`), more than three leaderships on one path, logs longer than two entries.
 
 use crate::catalogue::{Run, Size};
-use crate::cluster::Move::{Arrive, Elect, Propose};
+use crate::cluster::Move::{Arrive, Elect, Exchange, Propose};
 use crate::cluster::{Bounds, Budget, Past};
 use crate::letters::{Example, run, run_after};
 use crate::wishes::Wishes;
@@ -86,7 +86,7 @@ fn twice() -> Vec<Example> {
 
 /// n1 led, and nobody else has what it wrote.
 const ALONE: Past =
-    Past { words: "n1 wrote alone", moves: &[Elect(1), Arrive(1, 2), Arrive(2, 1), Propose(1)] };
+    Past { words: "n1 wrote alone", moves: &[Elect(1), Exchange(1, 2), Propose(1)] };
 
 /// n2 decided two entries with n1, which does not know that they are decided. Then n3 led, and took
 /// them over from n1. Whatever leader comes next goes by n3's log, and n1 must take all of it anew.
@@ -94,19 +94,14 @@ const IN_PIECES: Past = Past {
     words: "n2 and n3 led",
     moves: &[
         Elect(2),
-        Arrive(2, 1),
-        Arrive(1, 2),
-        Arrive(2, 1),
-        Arrive(1, 2),
+        Exchange(2, 1),
+        Exchange(2, 1),
         Propose(2),
         Propose(2),
-        Arrive(2, 1),
-        Arrive(1, 2),
+        Exchange(2, 1),
         Elect(3),
-        Arrive(3, 1),
-        Arrive(1, 3),
-        Arrive(3, 1),
-        Arrive(1, 3),
+        Exchange(3, 1),
+        Exchange(3, 1),
         Arrive(3, 2),
     ],
 };

@@ -115,13 +115,13 @@ impl<M: Told> Turn<M> {
     /// Feeds the replica one input.
     pub fn step(&mut self, input: Input<'_>) -> Result<(), Broken> {
         let replica = self.node.replica.as_mut().expect("only who is up takes steps");
-        let (before, known) = (Observed::of(replica), replica.status().decided);
+        let before = Observed::of(replica);
         replica.step(input, &mut self.output);
-        let (after, status) = (Observed::of(replica), replica.status());
-        let from = known.max(status.first);
-        if from < status.decided {
-            let entries = replica.log().iter(from, status.decided).map(<[u8]>::to_vec).collect();
-            self.decided.push(Learned { from, under: status.accepted_ballot, entries });
+        let after = Observed::of(replica);
+        let from = before.decided.max(after.first);
+        if from < after.decided {
+            let entries = replica.log().iter(from, after.decided).map(<[u8]>::to_vec).collect();
+            self.decided.push(Learned { from, under: after.accepted_ballot, entries });
         }
         if let Some(property) = invariants::broken(&invariants::OF_A_STEP, &(before, after)) {
             return Err(Broken { property, detail: format!("{before:?}, then {after:?}") });

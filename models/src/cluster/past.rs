@@ -18,6 +18,8 @@ pub enum Move {
     Propose(u16),
     /// All that is under way from the one to the other arrives.
     Arrive(u16, u16),
+    /// The same, and then what is under way back.
+    Exchange(u16, u16),
     /// A heartbeat that nobody hears.
     Tick(u16),
 }
@@ -42,22 +44,28 @@ impl Past {
             let acted = world.next(&past, &initial, &action);
             acted.expect("a past does nothing in vain").0
         };
+        let arrive = |mut world: World<Chain>, from, to| {
+            let ends = (NodeId(from), NodeId(to));
+            let sent = world
+                .network
+                .iter()
+                .filter(|sent| !sent.arrived && (sent.envelope.from, sent.envelope.to) == ends);
+            let sent: Vec<_> = sent.map(|sent| sent.envelope.clone()).collect();
+            assert!(!sent.is_empty(), "nothing is under way from n{from} to n{to}");
+            for envelope in sent {
+                let arrives = Action::Deliver(envelope);
+                world = world.next(&past, &initial, &arrives).map_or(world, |next| next.0);
+            }
+            world
+        };
         for at in self.moves {
             match *at {
                 Move::Elect(node) => world = act(&world, Action::Elect(NodeId(node))),
                 Move::Propose(node) => world = act(&world, Action::Propose(NodeId(node))),
                 Move::Tick(node) => world = act(&world, Action::Heartbeat(NodeId(node))),
-                Move::Arrive(from, to) => {
-                    let ends = (NodeId(from), NodeId(to));
-                    let sent = world.network.iter().filter(|sent| {
-                        !sent.arrived && (sent.envelope.from, sent.envelope.to) == ends
-                    });
-                    let sent: Vec<_> = sent.map(|sent| sent.envelope.clone()).collect();
-                    assert!(!sent.is_empty(), "nothing is under way from n{from} to n{to}");
-                    for envelope in sent {
-                        let arrives = Action::Deliver(envelope);
-                        world = world.next(&past, &initial, &arrives).map_or(world, |next| next.0);
-                    }
+                Move::Arrive(from, to) => world = arrive(world, from, to),
+                Move::Exchange(one, other) => {
+                    world = arrive(arrive(world, one, other), other, one);
                 }
             }
         }
