@@ -5,13 +5,9 @@
 # Usage: demo.sh [ARGUMENT...]   (for `checker run`, instead of ours: see `checker run --help`)
 # Needs a stable Rust (cargo) and a C compiler (cc). Exits as the checker does: 0 is valid.
 set -euo pipefail
+case ${1-} in -h | --help) sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
 cd "$(dirname "$0")/.."
 
-case ${1-} in -h | --help)
-    sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0"
-    exit 0
-    ;;
-esac
 need() { # need PROGRAM HOW-TO-GET-IT
     command -v "$1" >/dev/null || {
         echo "demo.sh: $1 is missing; install it: $2" >&2

@@ -11,7 +11,8 @@
 #
 # Above its diff, which `git apply` finds by itself, a patch says what the mistake is, where it is
 # famous from, what it loses, and in lines of their own:
-#   Visible:   outside, if clients can be made to see it: then `checker run` must, if it is asked; else inside
+#   Visible:   outside, if clients can be made to see it: then `checker run` must, if it is asked;
+#              else inside
 #   Nets:      in the order in which they are asked, some of
 #     scenarios   node/tests/scenarios         disk    node/tests/wal_crash, on a disk that loses
 #     simulate    models simulate              models  models check --small

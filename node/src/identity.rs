@@ -127,10 +127,9 @@ fn look<S: Storage>(
     if names.iter().any(|name| name == FILE) {
         let text = storage.read(&file).map_err(Refused::Machine)?;
         let (found, is_new) = parse(&text, &file)?;
-        let owner = |identity: &Identity| (identity.cluster.clone(), identity.node);
         return match found == *identity {
             true => Ok(Some(is_new)),
-            false if owner(&found) == owner(identity) => {
+            false if (&found.cluster, found.node) == (&identity.cluster, identity.node) => {
                 Err(Refused::Layout(file, found.layout, identity.layout.clone()))
             }
             false => Err(Refused::Foreign(file, found.to_string(), identity.to_string())),

@@ -10,9 +10,9 @@
 //! ```
 //! Bytes are hexadecimal, messages as on the wire, with words beside them for people. What came out
 //! is told in words and proven by a digest: of the messages, answers, timers and snapshots that came
-//! out of the step, of the replica's [`Status`], and of its state machine's digest. Digests compare builds of one compiler for one
-//! kind of machine. A node that is killed loses at most the lines of one turn, and may leave half a
-//! line; what it starts from next is in the trace again.
+//! out of the step, of the replica's [`Status`], and of its state machine's digest. Digests compare
+//! builds of one compiler for one kind of machine. A node that is killed loses at most the lines of
+//! one turn, and may leave half a line; what it starts from next is in the trace again.
 
 mod line;
 mod recorder;

@@ -1,11 +1,12 @@
 //! Snapshots, and the log they make superfluous.
 //!
-//! Replicas take snapshots at the same indexes, multiples of `snapshot_every` or where so many bytes
-//! were applied since the last one, so that the images are equal and a follower may pull one image
-//! from several holders; one that is still busy with the last takes the next later. The log is trimmed at most to
-//! what a durable snapshot covers, and not while a follower still pulls the snapshot before it: it
-//! would find the entries behind its snapshot gone, and start again for ever. A snapshot may run
-//! ahead of our own log on disk: the record that makes it count comes behind those entries.
+//! Replicas take snapshots at the same indexes, multiples of `snapshot_every` or where so many
+//! bytes were applied since the last one, so that the images are equal and a follower may pull one
+//! image from several holders; one that is still busy with the last takes the next later. The log
+//! is trimmed at most to what a durable snapshot covers, and not while a follower still pulls the
+//! snapshot before it: it would find the entries behind its snapshot gone, and start again for
+//! ever. A snapshot may run ahead of our own log on disk: the record that makes it count comes
+//! behind those entries.
 
 use super::ballot::{Index, NodeId};
 use super::entries::Batch;
